@@ -1,0 +1,210 @@
+"""What crosses the core's borders: requests and cancels in, batches out, results in, events out.
+
+Owns no behaviour. Token ids travel as `array('i')`: four bytes each, one object however long the prompt.
+Everything here is frozen or a named tuple; who receives an array does not change it.
+"""
+
+from array import array
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+type_code = "i"  # of every token array
+
+
+class Reason(StrEnum):
+    """Why a sequence ended. Every sequence ends exactly once, with one of these."""
+
+    STOP = "stop"  # a stop id was sampled, or a stop string was found where text is made
+    LENGTH = "length"  # max_tokens or the context was reached
+    CANCELLED = "cancelled"  # the client left
+    ERROR = "error"  # the executor failed this sequence, or died
+
+
+class Refusal(StrEnum):
+    """Why a request was not accepted."""
+
+    TOO_LONG = "too_long"  # prompt + max_tokens over the context
+    NEVER_FITS = "never_fits"  # alone in an empty pool it would still not fit
+    OVERLOADED = "overloaded"  # the queue is at its limit
+    CLOSING = "closing"  # the engine drains
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a sequence's tokens are chosen and when it ends. Ranges are checked at the door, not here.
+
+    `seed` None is replaced by a number at the door; `stop_strings` are carried, never read, by the core.
+    """
+
+    max_tokens: int = 16
+    temperature: float = 1.0  # 0: greedy
+    top_p: float = 1.0
+    top_k: int = 0  # 0: no limit
+    min_p: float = 0.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    seed: int | None = None
+    logprobs: int | None = None  # how many alternatives beside the chosen token; None: no log-probabilities
+    prompt_logprobs: int | None = None  # the same for the prompt's tokens; such a prompt takes no prefix hit
+    stop_ids: tuple[int, ...] = ()  # end-of-text ids are added at the door unless ignore_eos
+    stop_strings: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    min_tokens: int = 0  # no stop id is sampled before this many tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One accepted HTTP body or library call, tokenized. `n` > 1 makes several sequences of it."""
+
+    id: int  # unique in the engine's life
+    prompt: "array[int]"  # at least one token
+    sampling: Sampling
+    arrival_s: float
+    choices: int = 1
+    service_class: str = "default"
+    cache_salt: bytes = b""
+
+
+class Cancel(NamedTuple):
+    """Ends one choice of a request, or all of them (`choice` None)."""
+
+    request_id: int
+    choice: int | None = None
+    reason: Reason = Reason.CANCELLED
+    keep: int | None = None  # output tokens that count (a stop string was found there); None: all so far
+
+
+class Joined(NamedTuple):
+    """A sequence the executor has not seen, or has dropped: everything it needs to hold it."""
+
+    id: int  # the sequence's, not the request's
+    tokens: "array[int]"  # all that are known, the prompt first
+    prompt_tokens: int
+    choice: int
+    sampling: Sampling
+    tables: tuple[tuple[int, ...], ...]  # block ids, one table per KV group
+
+
+class Grown(NamedTuple):
+    """Blocks appended to a sequence's tables."""
+
+    id: int
+    tables: tuple[tuple[int, ...], ...]
+
+
+class Slice(NamedTuple):
+    """Compute tokens [start, start + count) of a sequence; if `samples`, they reach the last known one."""
+
+    id: int
+    start: int
+    count: int
+    samples: bool
+
+
+class Batch(NamedTuple):
+    """One step's work, as a change to what the executor holds. Apply in order: gone, joined, grown, slices."""
+
+    id: int
+    gone: tuple[int, ...]
+    joined: tuple[Joined, ...]
+    grown: tuple[Grown, ...]
+    slices: tuple[Slice, ...]
+
+
+class Logprob(NamedTuple):
+    """Natural log-probability of a token, and of the likeliest ones, best first."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
+class Outcome(NamedTuple):
+    """What a slice gave: no token, one or several; or a failure that ends this sequence alone."""
+
+    id: int
+    tokens: tuple[int, ...] = ()
+    logprobs: tuple[Logprob, ...] = ()  # one per token where asked for
+    prompt_logprobs: tuple[Logprob, ...] = ()  # of prompt tokens start+1 .. start+count, where asked for
+    failure: str | None = None
+
+
+class Result(NamedTuple):
+    """A batch's outcomes in the order of its slices, and when its step ran (the executor's clock, seconds)."""
+
+    batch_id: int
+    outcomes: tuple[Outcome, ...] | list[Outcome]
+    start_s: float
+    end_s: float
+
+
+class Accepted(NamedTuple):
+    request_id: int
+    at_s: float
+
+
+class Refused(NamedTuple):
+    request_id: int
+    at_s: float
+    reason: Refusal
+    message: str  # for the caller: the numbers, and what to do
+    retry_after_s: float | None = None
+
+
+class Token(NamedTuple):
+    request_id: int
+    choice: int
+    token: int
+    at_s: float  # the end of the step that made it
+    logprob: Logprob | None = None
+
+
+class PromptScored(NamedTuple):
+    """Log-probabilities of the prompt's next tokens, in order, from its second token on."""
+
+    request_id: int
+    choice: int
+    logprobs: tuple[Logprob, ...]
+
+
+class Finished(NamedTuple):
+    """A sequence's end. The three shares are integer nanoseconds and add up to end - arrival."""
+
+    request_id: int
+    choice: int
+    reason: Reason
+    at_s: float
+    prompt_tokens: int
+    cached_tokens: int  # of the prompt, found in the prefix index when it first joined
+    output_tokens: int
+    queue_ns: int
+    prefill_ns: int
+    decode_ns: int
+    detail: str = ""  # for ERROR: what happened
+
+
+class Stepped(NamedTuple):
+    """One frame per step: what ran, for how long, and how the engine stands after it."""
+
+    at_s: float
+    step_s: float  # end - max(start, previous end)
+    tokens: int
+    prompt_tokens: int  # of which beyond the one token of a sequence that only decodes
+    sequences: int
+    running: int
+    waiting: int
+    blocks_free: int
+    blocks_cached: int
+    blocks_used: int
+    slots_unused: int  # in used blocks, holding no computed token
+    preemptions: int  # since the last frame, as the three below
+    recomputed_tokens: int
+    prefix_query_tokens: int
+    prefix_hit_tokens: int
+    budget: int
+
+
+Event = Accepted | Refused | Token | PromptScored | Finished | Stepped
