@@ -1,0 +1,1 @@
+"""Weights, decoder, attention and sampling in torch. Knows no scheduler."""
