@@ -100,12 +100,12 @@ class Slice(NamedTuple):
 
     id: int
     start: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of a slice
     samples: bool
 
 
 class Batch(NamedTuple):
-    """One step's work, as a change to what the executor holds. Apply in order: gone, joined, grown, slices."""
+    """One step's work, as a change to what the executor holds. In order: gone, joined, grown, slices."""
 
     id: int
     gone: tuple[int, ...]
@@ -133,7 +133,7 @@ class Outcome(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A batch's outcomes in the order of its slices, and when its step ran (the executor's clock, seconds)."""
+    """A batch's outcomes in the order of its slices, and when its step ran (seconds)."""
 
     batch_id: int
     outcomes: tuple[Outcome, ...] | list[Outcome]

@@ -1,0 +1,99 @@
+"""Who holds which KV block: reference counts, the prefix index and its least-recently-used order.
+
+Knows block ids and digests, nothing of sequences or tokens. A block is in exactly one of three places:
+
+    free      in no table, its content worthless
+    held      in `references` tables (more than one: a shared prefix)
+    cached    in no table, but indexed: a later prompt may share it until its room is needed
+
+`take` empties free before it forgets cached, the least recently given first.
+"""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+
+def chain_digest(parent: bytes, content: bytes) -> bytes:
+    """The name of a full block: 32 bytes that stand for its tokens and all that came before them."""
+    return sha256(parent + content).digest()
+
+
+class BlockPool:
+    """`blocks` ids, 0 to blocks - 1. Every id that was taken or shared is given back exactly once."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks = blocks
+        self._free = list(range(blocks - 1, -1, -1))  # taken from the end, so low ids go first
+        self._cached: dict[int, None] = {}  # in the order they were given back
+        self._references = [0] * blocks
+        self._index: dict[bytes, int] = {}
+        self._digests: dict[int, bytes] = {}
+
+    @property
+    def available(self) -> int:
+        """How many blocks `take` could give now."""
+        return len(self._free) + len(self._cached)
+
+    @property
+    def cached(self) -> int:
+        return len(self._cached)
+
+    def take(self, count: int) -> list[int] | None:
+        """`count` blocks with one reference each, or None and nothing changed."""
+        if count > self.available:
+            return None
+        while len(self._free) < count:
+            block = next(iter(self._cached))
+            del self._cached[block]
+            del self._index[self._digests.pop(block)]
+            self._free.append(block)
+        taken = [self._free.pop() for _ in range(count)]
+        for block in taken:
+            self._references[block] = 1
+        return taken
+
+    def share(self, digests: Iterable[bytes]) -> list[int]:
+        """The longest indexed run of `digests` from its start, one more reference on each block."""
+        shared = []
+        for digest in digests:
+            block = self._index.get(digest)
+            if block is None:
+                break
+            if self._references[block] == 0:
+                del self._cached[block]
+            self._references[block] += 1
+            shared.append(block)
+        return shared
+
+    def index(self, block: int, digest: bytes) -> None:
+        """Let later prompts find a held block whose content is computed. The first under a name stays."""
+        assert self._references[block] > 0, f"block {block} is indexed but not held"
+        if digest not in self._index and block not in self._digests:
+            self._index[digest] = block
+            self._digests[block] = digest
+
+    def give(self, blocks: list[int]) -> None:
+        """One reference back from each. A chain's end is forgotten first: its start serves more prompts."""
+        for block in reversed(blocks):
+            left = self._references[block] - 1
+            assert left >= 0, f"block {block} was given back twice"
+            self._references[block] = left
+            if left == 0:
+                if block in self._digests:
+                    self._cached[block] = None
+                else:
+                    self._free.append(block)
+
+    def check(self, held: Iterable[int]) -> None:
+        """Assert that `held` (every table's blocks, repeats included) is exactly what is out."""
+        counts = [0] * self.blocks
+        for block in held:
+            counts[block] += 1
+        assert counts == self._references, "reference counts differ from the tables"
+        out = sum(count > 0 for count in counts)
+        assert out + self.available == self.blocks, "free + held + cached is not all"
+        assert len(set(self._free) | self._cached.keys()) == self.available, "a block is in two places"
+        assert all(counts[block] == 0 for block in (*self._free, *self._cached)), "a held block is free"
+        assert {block: name for name, block in self._index.items()} == self._digests, "index and names differ"
+        assert self._cached.keys() <= self._digests.keys(), "a cached block has no name"
+        assert not set(self._free) & self._digests.keys(), "a free block has a name"

@@ -1,0 +1,57 @@
+"""What a policy sees and what it answers. A policy owns preference; the scheduler owns mechanism."""
+
+from collections.abc import Sequence as Ordered
+from typing import NamedTuple, Protocol
+
+from headway.core.sequence import Sequence
+
+
+class View(NamedTuple):
+    """The scheduler's sequences, each list in order of arrival. Read only; valid during one call."""
+
+    running: Ordered[Sequence]  # hold blocks
+    waiting: Ordered[Sequence]  # hold none: new, or pre-empted
+    max_seqs: int
+    max_step_tokens: int
+
+    @property
+    def entrants(self) -> Ordered[Sequence]:
+        """The oldest waiting sequences that the running set has places for."""
+        return self.waiting[: max(0, self.max_seqs - len(self.running))]
+
+
+Ranking = list[tuple[Sequence, int]]  # who comes first, and the most tokens each may get
+
+
+class Preference(NamedTuple):
+    """The first alternative that grants anything is the step. Who gives way is the ranking read from its end.
+
+    Together the alternatives rank every running sequence, so that none can hold blocks out of reach.
+    """
+
+    alternatives: tuple[Ranking, ...]
+    budget: int  # tokens of this step
+    state: object  # handed back at the next call
+    wake_s: float | None = None  # ask again at this time though nothing happened
+
+
+class Policy(Protocol):
+    @property
+    def first_state(self) -> object: ...
+
+    def rank(self, view: View, now: float, state: object) -> Preference: ...
+
+
+def ranked(*groups: Ordered[Sequence], cap: int) -> Ranking:
+    """The groups one after another, the same cap for all."""
+    return [(sequence, cap) for group in groups for sequence in group]
+
+
+def decoding(view: View) -> list[Sequence]:
+    """Running sequences with one token to compute (or none that is not in flight)."""
+    return [s for s in view.running if s.known - s.granted <= 1]
+
+
+def prompting(view: View) -> list[Sequence]:
+    """Running sequences with more than one token to compute: prompts, chunks, recomputed text."""
+    return [s for s in view.running if s.known - s.granted > 1]

@@ -1,0 +1,19 @@
+"""Chunked prefill mixed with all decodes under one fixed token budget (Sarathi-Serve).
+
+Decodes come first, so no stream stalls; what is left of the budget goes to prompts in order of arrival, to
+the last of them a chunk if it does not fit whole.
+"""
+
+from dataclasses import dataclass
+
+from headway.core.policies.preference import Preference, View, decoding, prompting, ranked
+
+
+@dataclass(frozen=True, slots=True)
+class StallFree:
+    first_state: object = None
+
+    def rank(self, view: View, now: float, state: object) -> Preference:
+        budget = view.max_step_tokens
+        ranking = ranked(decoding(view), prompting(view), view.entrants, cap=budget)
+        return Preference((ranking,), budget, state)

@@ -1,0 +1,156 @@
+"""Which sequences hold KV blocks: they join, grow, give way and leave here.
+
+Owns the pool and the two lists that every sequence not yet ended is in, each in order of arrival:
+
+    waiting -> running    join: blocks for what it has, prefix hits first
+    running -> waiting    preempt: it was younger than one that needed the blocks
+    running -> out        release: ended, and nothing of it in flight
+
+Knows no budgets, no policies and no time.
+"""
+
+from array import array
+from bisect import bisect_left, insort
+from operator import attrgetter
+
+from headway.core.blocks import BlockPool
+from headway.core.limits import Limits
+from headway.core.memory import MemoryRule, ceil_div
+from headway.core.policies.preference import Ranking
+from headway.core.sequence import Sequence
+from headway.core.types import Grown, Joined
+
+_by_id = attrgetter("id")
+
+
+class Residency:
+    def __init__(self, limits: Limits, memory: MemoryRule) -> None:
+        self.limits = limits
+        self.pool = BlockPool(limits.blocks)
+        self.running: list[Sequence] = []
+        self.waiting: list[Sequence] = []
+        self.gone: list[int] = []  # left since the last batch: the executor has yet to be told
+        self._memory = memory
+        self._rankings: tuple[Ranking, ...] = ()  # of this plan
+        self._guard: Sequence | None = None  # the oldest that the plan before left without blocks
+        self._hungry: Sequence | None = None  # the oldest that this plan left so, so far
+        self.room = 0  # slots in the blocks of all that run
+        self.room_computed = 0  # of which hold a computed token
+        self.preemptions = self.recomputed_tokens = self.prefix_query_tokens = self.prefix_hit_tokens = 0
+
+    def begin_plan(self, rankings: tuple[Ranking, ...]) -> None:
+        """Take note of the rankings: whoever gives way in this plan is read from their end."""
+        self._rankings = rankings
+        self._guard, self._hungry = self._hungry, None
+        if self._guard is not None and self._guard.ended:
+            self._guard = None
+
+    def enqueue(self, sequence: Sequence) -> None:
+        insort(self.waiting, sequence, key=_by_id)
+
+    def join(self, sequence: Sequence) -> Joined | None:
+        """Enter with blocks for all its known tokens (or what the memory rule asks), or None: not now."""
+        limits, size = self.limits, self.limits.block_size
+        if len(self.running) >= limits.max_seqs:
+            return None
+        shared: list[int] = []
+        if limits.prefix_cache and sequence.sampling.prompt_logprobs is None:
+            # One token is left to compute even on a full hit: its logits are wanted.
+            shared = self.pool.share(sequence.name_blocks(sequence.known - 1, size))
+        slots = self._memory(sequence.known, sequence.last + 1, limits.max_model_len)
+        fresh = self._take(ceil_div(slots, size) - len(shared), sequence)
+        if fresh is None:
+            self.pool.give(shared)
+            return None
+        sequence.join(shared + fresh, len(shared) * size, size)
+        self.room += sequence.room
+        self.room_computed += sequence.computed
+        self.prefix_query_tokens += sequence.known
+        self.prefix_hit_tokens += sequence.computed
+        _remove(self.waiting, sequence)
+        insort(self.running, sequence, key=_by_id)
+        tokens: array[int] = sequence.tokens[:]
+        table = tuple(sequence.blocks)
+        return Joined(
+            sequence.id, tokens, sequence.prompt_tokens, sequence.choice, sequence.sampling, (table,)
+        )
+
+    def grow(self, sequence: Sequence, end: int) -> Grown | None:
+        """Blocks for the tokens up to `end`, or None and it keeps what it has."""
+        size = self.limits.block_size
+        blocks = self._take(ceil_div(end - sequence.room, size), sequence)
+        if blocks is None:
+            return None
+        sequence.grow(blocks, size)
+        self.room += len(blocks) * size
+        return Grown(sequence.id, (tuple(blocks),))
+
+    def _take(self, count: int, sequence: Sequence) -> list[int] | None:
+        """Blocks for a sequence, or None.
+
+        Liveness. Whoever is denied is remembered, the oldest of them, and nobody younger takes blocks before
+        it; if it is older than sequences that hold some, those give way. So of all that want blocks the
+        oldest gets them once the batches in flight have landed; alone it fits (admission saw to that).
+        """
+        for older in (self._guard, self._hungry):
+            if older is not None and sequence.id > older.id:
+                return None
+        if count > self.pool.available:
+            self._make_room(count, sequence)
+        blocks = self.pool.take(count)
+        if blocks is None:
+            self._hungry = sequence
+        return blocks
+
+    def _make_room(self, count: int, sequence: Sequence) -> None:
+        """Pre-empt from the ranking's end until `count` blocks are free or on their way.
+
+        Only the younger gives way. One with work in flight is marked, and gives its blocks when that landed.
+        """
+        ranked = [s for ranking in self._rankings for s, _ in ranking]
+        younger = [s for s in reversed(ranked) if s.id > sequence.id and s.blocks]
+        coming = sum(len(s.blocks) for s in younger if s.leaving)
+        if self.pool.available + sum(len(s.blocks) for s in younger) < count:
+            return
+        for victim in younger:
+            if self.pool.available + coming >= count:
+                break
+            if not victim.in_flight:
+                self.preempt(victim)
+            elif not victim.leaving:
+                victim.leaving = True
+                coming += len(victim.blocks)
+
+    def preempt(self, sequence: Sequence) -> None:
+        self.preemptions += 1
+        self.recomputed_tokens += sequence.computed
+        self.release(sequence)
+        _remove(self.running, sequence)
+        self.enqueue(sequence)
+
+    def release(self, sequence: Sequence) -> None:
+        self.room -= sequence.room
+        self.room_computed -= sequence.computed
+        self.pool.give(sequence.leave())
+        self.gone.append(sequence.id)
+
+    def index(self, sequence: Sequence) -> None:
+        digests = sequence.name_blocks(sequence.computed, self.limits.block_size)
+        for i in range(sequence.indexed, len(digests)):
+            self.pool.index(sequence.blocks[i], digests[i])
+        sequence.indexed = len(digests)
+
+    def withdraw(self, sequence: Sequence) -> None:
+        """It ended: out of its list. Its blocks follow when the last of it in flight has landed."""
+        if not sequence.blocks:
+            return _remove(self.waiting, sequence)
+        _remove(self.running, sequence)
+        if not sequence.in_flight:
+            self.release(sequence)
+        return None
+
+
+def _remove(ordered: list[Sequence], sequence: Sequence) -> None:
+    i = bisect_left(ordered, sequence.id, key=_by_id)
+    assert ordered[i] is sequence
+    del ordered[i]

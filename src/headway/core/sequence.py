@@ -1,0 +1,128 @@
+"""One continuation of one request: its mutable state and its legal moves.
+
+Two numbers say all: tokens *known* and tokens *computed*; a step hands out tokens so that the second chases
+the first. With work in flight a third stands between them:
+
+    0 ......... computed ......... granted ......... known
+      in the KV cache    in flight          to be done
+
+`known` counts promises: a token being sampled in flight that a later step will compute. What is decode,
+prefill, chunk or recompute follows from these numbers and is stored nowhere. The scheduler alone calls
+the moves.
+"""
+
+from array import array
+
+from headway.core.blocks import chain_digest
+from headway.core.types import Finished, Reason, Request, Sampling
+
+
+class Sequence:
+    __slots__ = (
+        "blocks",
+        "cached_tokens",
+        "choice",
+        "computed",
+        "digests",
+        "ended",
+        "first_step_s",
+        "first_token_s",
+        "followers",
+        "granted",
+        "id",
+        "indexed",
+        "known",
+        "last",
+        "leaving",
+        "prompt_tokens",
+        "request",
+        "room",
+        "sampling",
+        "tokens",
+    )
+
+    def __init__(self, id: int, request: Request, choice: int) -> None:
+        self.id = id  # its arrival number: a smaller one is older
+        self.request = request
+        self.choice = choice
+        self.sampling: Sampling = request.sampling
+        self.prompt_tokens = len(request.prompt)
+        self.tokens: array[int] = request.prompt[:]
+        self.known = self.prompt_tokens
+        self.last = self.prompt_tokens + self.sampling.max_tokens - 1  # the last token, never computed
+        self.granted = 0
+        self.computed = 0
+        self.blocks: list[int] = []
+        self.room = 0  # slots in its blocks
+        self.digests: list[bytes] = []  # of its full blocks, from the first on
+        self.indexed = 0  # so many of its blocks are in the prefix index
+        self.cached_tokens = 0
+        self.followers: list[Sequence] = []  # other choices, held back until they can share this one's prompt
+        self.leaving = False  # gives its blocks up as soon as nothing of it is in flight
+        self.ended = False
+        self.first_step_s: float | None = None
+        self.first_token_s: float | None = None
+
+    @property
+    def remaining(self) -> int:
+        """Tokens that are known and not yet granted: 1 for a sequence that decodes, more for prompts."""
+        return self.known - self.granted
+
+    @property
+    def in_flight(self) -> bool:
+        return self.granted > self.computed
+
+    @property
+    def output_tokens(self) -> int:
+        return len(self.tokens) - self.prompt_tokens
+
+    def join(self, blocks: list[int], cached: int, block_size: int) -> None:
+        """Enter the running set holding `blocks`, whose first `cached` tokens are computed."""
+        assert not self.blocks
+        self.blocks = blocks
+        self.room = len(blocks) * block_size
+        self.indexed = cached // block_size
+        self.granted = self.computed = cached
+        if self.first_step_s is None:
+            self.cached_tokens = cached
+
+    def grow(self, blocks: list[int], block_size: int) -> None:
+        self.blocks.extend(blocks)
+        self.room += len(blocks) * block_size
+
+    def leave(self) -> list[int]:
+        """Give all blocks up; what was computed is lost. Nothing may be in flight."""
+        assert not self.in_flight
+        blocks, self.blocks = self.blocks, []
+        self.room = self.indexed = self.granted = self.computed = 0
+        self.known = len(self.tokens)
+        self.leaving = False
+        return blocks
+
+    def name_blocks(self, tokens: int, block_size: int) -> list[bytes]:
+        """Digests of the full blocks among the first `tokens` tokens, worked out once each."""
+        digests = self.digests
+        for first in range(len(digests) * block_size, tokens - block_size + 1, block_size):
+            parent = digests[-1] if digests else chain_digest(b"", self.request.cache_salt)
+            digests.append(chain_digest(parent, self.tokens[first : first + block_size].tobytes()))
+        return digests[: tokens // block_size]
+
+    def finish(self, reason: Reason, at_s: float, keep: int | None = None, detail: str = "") -> Finished:
+        """Mark the end and account for the time: every nanosecond from arrival to `at_s` in one share."""
+        assert not self.ended, "a sequence ends once"
+        self.ended = True
+        stamps = (self.request.arrival_s, self.first_step_s, self.first_token_s, at_s)
+        arrival, first_step, first_token, end = (round((at_s if s is None else s) * 1e9) for s in stamps)
+        return Finished(
+            request_id=self.request.id,
+            choice=self.choice,
+            reason=reason,
+            at_s=at_s,
+            prompt_tokens=self.prompt_tokens,
+            cached_tokens=self.cached_tokens,
+            output_tokens=self.output_tokens if keep is None else min(keep, self.output_tokens),
+            queue_ns=first_step - arrival,
+            prefill_ns=first_token - first_step,
+            decode_ns=end - first_token,
+            detail=detail,
+        )
