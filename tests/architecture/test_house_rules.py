@@ -137,7 +137,11 @@ def test_a_core_over_1300_lines_is_found(tmp_path: Path) -> None:
 
 
 def test_a_file_that_nobody_imports_is_found(tmp_path: Path) -> None:
-    files = {"core/types.py": "x = 1\n", "core/attic.py": "x = 1\n", "llm.py": "from headway.core.types import x\n"}
+    files = {
+        "core/types.py": "x = 1\n",
+        "core/attic.py": "x = 1\n",
+        "llm.py": "from headway.core.types import x\n",
+    }
     assert broken(tree(tmp_path, files)) == [("core/attic.py", "unused file")]
 
 
@@ -148,5 +152,10 @@ def test_a_file_that_does_not_begin_with_its_purpose_is_found(tmp_path: Path) ->
 
 def test_torch_loaded_by_way_of_another_file_is_found(tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("")
-    files = {"__init__.py": "", "sim/__init__.py": "", "sim/run.py": "import headway.spec\n", "spec.py": "import torch\n"}
+    files = {
+        "__init__.py": "",
+        "sim/__init__.py": "",
+        "sim/run.py": "import headway.spec\n",
+        "spec.py": "import torch\n",
+    }
     assert "torch" in modules_loaded(tree(tmp_path, files), "sim")

@@ -1,0 +1,42 @@
+# Three commands for people: serve, test, check. Each installs what it needs into .venv first, once.
+
+PYTHON ?= python3
+MODEL ?= smollm2
+PORT ?= 8000
+WORKERS ?= 2
+
+bin := .venv/bin
+# Tests run side by side, so each gets one thread; the API keys and settings of whoever runs them stay out.
+pytest := env -u HEADWAY_API_KEY -u HEADWAY_CONFIG OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+.PHONY: serve test check clean
+
+serve: .venv/.installed ## install, fetch the model, serve on this machine's loopback
+	@$(bin)/headway serve $(MODEL) --port $(PORT)
+
+test: .venv/.installed-dev ## every test
+	@$(pytest)
+
+check: .venv/.installed-dev ## format, lint, types, the fast tests
+	@$(bin)/ruff format --check src tests
+	@$(bin)/ruff check src tests
+	@$(bin)/mypy
+	@$(pytest) -m "not slow"
+
+clean: ## what the other commands made
+	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A stamp is newer than pyproject.toml when everything it names is installed, so a second run starts at once.
+.venv/.installed: pyproject.toml | $(bin)/pip
+	$(bin)/pip install --disable-pip-version-check --quiet --progress-bar on -e .
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml | $(bin)/pip
+	$(bin)/pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
+	@touch $@ .venv/.installed
+
+$(bin)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Headway needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv .venv \
+		|| { echo "Python's venv module is missing: apt install python3-venv"; rm -rf .venv; exit 1; }

@@ -1,0 +1,189 @@
+"""Frozen settings, what each may be, and every rule between them.
+
+A setting is one field: default, bounds and help stand together; flags, variables, files and the README's
+table are made from it. Knows nothing of models or machines: what depends on them is decided in `build.py`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+POLICY_NAMES = ("static", "prefill-first", "decode-first", "stall-free")
+ALLOCATION_NAMES = ("paged", "reserved-request", "reserved-context")
+GROUPS = ("Model", "Scheduling", "Memory", "Server")
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be honoured. The message is one line: which one, why, and what would work."""
+
+
+class Kind(NamedTuple):
+    """What a setting may be."""
+
+    metavar: str
+    words: str  # completes "... is not ..."
+    read: Callable[[str], object]  # from text; raises ValueError
+    allows: Callable[[Any], bool]
+
+
+class Option(NamedTuple):
+    """One setting as flags, variables and files name it."""
+
+    name: str  # of the field
+    kind: Kind
+    group: str
+    help: str
+    default: object
+    default_words: str  # for help and README
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "HEADWAY_" + self.name.upper()
+
+
+def _whole(low: int, high: int, metavar: str = "N") -> Kind:
+    words = f"a whole number from {low:,} to {high:,}"
+    return Kind(metavar, words, int, lambda value: type(value) is int and low <= value <= high)
+
+
+def _choice(*names: str) -> Kind:
+    return Kind("|".join(names), "one of " + ", ".join(names), str, lambda value: value in names)
+
+
+def _text(metavar: str, longest: int = 4096) -> Kind:
+    words = f"a text of 1 to {longest:,} printable characters"
+    return Kind(
+        metavar, words, str, lambda v: isinstance(v, str) and 0 < len(v) <= longest and v.isprintable()
+    )
+
+
+def _seconds(most: float) -> Kind:
+    def allows(value: object) -> bool:
+        return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= most
+
+    return Kind(
+        "SECONDS", f"a time from 0 to {most:g} seconds, such as 0.5, 2s or 50ms", _read_seconds, allows
+    )
+
+
+def _read_seconds(text: str) -> float:
+    return float(text[:-2]) / 1e3 if text.endswith("ms") else float(text.removesuffix("s"))
+
+
+def _read_bytes(text: str) -> int:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?(?:([KMGT])(i?)B)?", text)
+    if match is None:
+        raise ValueError(text)
+    power = " KMGT".index(match[2] or " ")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def _read_switch(text: str) -> bool:
+    return {"true": True, "false": False, "on": True, "off": False, "1": True, "0": False}[text.lower()]
+
+
+_memory = Kind(
+    "BYTES", "a size such as 512MiB or 2GiB", _read_bytes, lambda v: type(v) is int and 0 < v < 1 << 50
+)
+_switch = Kind("true|false", "true or false", _read_switch, lambda value: type(value) is bool)
+
+
+def _setting(default: object, kind: Kind, group: str, help: str, default_words: str = "") -> Any:
+    words = default_words or ("-" if default is None else str(default).lower())
+    return field(default=default, metadata={"option": (kind, group, help, default, words)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything an engine and its server can be told. Raises ConfigError: none exists that breaks a rule."""
+
+    model: str = _setting("smollm2", _text("MODEL"), "Model", "A folder, a .gguf file, a hub id or an alias.")
+    max_model_len: int | None = _setting(
+        None,
+        _whole(1, 1 << 24, "TOKENS"),
+        "Model",
+        "Longest sequence, prompt and output.",
+        "the most that fits",
+    )
+    chat_template: str | None = _setting(
+        None, _text("FILE"), "Model", "A chat template in place of the model's.", "the model's own"
+    )
+    seed: int | None = _setting(
+        None, _whole(0, (1 << 63) - 1), "Model", "Seed for requests that bring none.", "drawn at start-up"
+    )
+    threads: int | None = _setting(
+        None, _whole(1, 1024), "Model", "Threads for the model's arithmetic.", "one per core"
+    )
+    policy: str = _setting("stall-free", _choice(*POLICY_NAMES), "Scheduling", "Who runs next.")
+    max_num_seqs: int = _setting(64, _whole(1, 4096), "Scheduling", "Most sequences that run at a time.")
+    # 256: on a CPU such a step takes most of a second, and that is the gap that a long prompt puts into
+    # everyone's stream; half as many cost more per token, twice as many hardly less.
+    max_num_batched_tokens: int = _setting(
+        256, _whole(1, 1 << 20, "TOKENS"), "Scheduling", "Most tokens of a step."
+    )
+    batch_wait: float = _setting(
+        0.0, _seconds(3600), "Scheduling", "With --policy static: how long a batch may wait to fill.", "0"
+    )
+    max_queue: int = _setting(
+        512, _whole(1, 1 << 20), "Scheduling", "Most sequences that wait; beyond it, 429."
+    )
+    kv_cache_memory: int | None = _setting(
+        None, _memory, "Memory", "Memory for the KV cache.", "30 % of what is free, at most 4GiB"
+    )
+    block_size: int = _setting(16, _whole(1, 256, "TOKENS"), "Memory", "Tokens of one KV block.")
+    kv_allocation: str = _setting(
+        "paged", _choice(*ALLOCATION_NAMES), "Memory", "KV blocks on demand, or room held from the start."
+    )
+    prefix_caching: bool = _setting(True, _switch, "Memory", "Reuse the KV of prompts that begin alike.")
+    host: str = _setting("127.0.0.1", _text("ADDRESS", 255), "Server", "Address to listen on.")
+    port: int = _setting(8000, _whole(0, 65535), "Server", "Port to listen on; 0 takes a free one.")
+    served_model_name: str | None = _setting(
+        None, _text("NAME", 255), "Server", "The name clients ask for.", "the model as it was named"
+    )
+    api_key: str | None = _setting(
+        None,
+        _text("KEY"),
+        "Server",
+        "Key that clients must send; best set as HEADWAY_API_KEY.",
+        "none is asked",
+    )
+    shutdown_timeout: float = _setting(
+        30.0, _seconds(3600), "Server", "On SIGTERM: how long running requests may take to finish.", "30"
+    )
+
+    def __post_init__(self) -> None:
+        for option in OPTIONS.values():
+            value = getattr(self, option.name)
+            if not option.kind.allows(value) and (value is not None or option.default is not None):
+                raise ConfigError(
+                    f"{option.flag} is {shown(option, value)}, which is not {option.kind.words}"
+                )
+        seqs, tokens = self.max_num_seqs, self.max_num_batched_tokens
+        if seqs > tokens:
+            raise ConfigError(
+                f"--max-num-seqs {seqs} is over --max-num-batched-tokens {tokens}: a step could not give "
+                f"every running sequence its token; set --max-num-batched-tokens {seqs} "
+                f"or --max-num-seqs {tokens}"
+            )
+        if self.batch_wait and self.policy != "static":
+            raise ConfigError(
+                f"--batch-wait {self.batch_wait:g} needs --policy static, the only one that waits for a "
+                f"batch to fill; the policy is {self.policy}"
+            )
+
+    def __repr__(self) -> str:
+        pairs = (f"{o.name}={shown(o, getattr(self, o.name))}" for o in OPTIONS.values())
+        return f"Settings({', '.join(pairs)})"
+
+
+def shown(option: Option, value: object) -> str:
+    """A value as messages may show it."""
+    return "(hidden)" if option.name == "api_key" and value is not None else repr(value)
+
+
+OPTIONS: Mapping[str, Option] = {f.name: Option(f.name, *f.metadata["option"]) for f in fields(Settings)}
