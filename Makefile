@@ -28,11 +28,11 @@ clean: ## what the other commands made
 
 # A stamp is newer than pyproject.toml when everything it names is installed, so a second run starts at once.
 .venv/.installed: pyproject.toml | $(bin)/pip
-	$(bin)/pip install --disable-pip-version-check --quiet --progress-bar on -e .
+	$(bin)/pip install --disable-pip-version-check -e .
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml | $(bin)/pip
-	$(bin)/pip install --disable-pip-version-check --quiet --progress-bar on -e '.[dev]'
+	$(bin)/pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.installed
 
 $(bin)/pip:
