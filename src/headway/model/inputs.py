@@ -1,6 +1,6 @@
-"""What one step of the decoder is given: the tokens of many sequences, flattened, and where their K/V live.
+"""What one step of the decoder is given: tokens of many sequences, flattened, and where their K/V live.
 
-Owns the shapes only. Knows no requests, no sampling and no scheduler: whoever holds the block tables builds it.
+Owns the shapes only. Knows no requests, no sampling, no scheduler: whoever holds the block tables builds it.
 """
 
 from dataclasses import dataclass

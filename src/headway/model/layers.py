@@ -1,0 +1,77 @@
+"""The parts that every family is built of: linear maps, norms, activations.
+
+Owns arithmetic on [T, ...] rows. Knows no cache, no attention and no family.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from headway.spec.model import Activation
+
+Norm = Callable[[Tensor], Tensor]
+
+
+def _has_packed_linear() -> bool:
+    return hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+class Linear:
+    """y = x W^T + b, with W [out, in] laid out once in the order that oneDNN's multiplication reads it.
+
+    Packed, 1 / 4 / 16 / 64 / 256 rows through a 135M model's layers took 13 / 12 / 22 / 71 / 252 ms on two
+    cores beside 30 / 45 / 55 / 119 / 345 ms unpacked. Where torch has no oneDNN the plain product is used.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        self._packed = weight.device.type == "cpu" and _has_packed_linear()
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, None) if self._packed else weight
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self._packed:
+            y: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
+            return y
+        return functional.linear(x, self._weight, self._bias)
+
+
+class RMSNorm:
+    """x / rms(x) * w over the last dimension, computed in the weight's dtype and given back in x's."""
+
+    def __init__(self, weight: Tensor, eps: float) -> None:
+        self._weight, self._eps = weight, eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        wide = x.to(self._weight.dtype)
+        return functional.rms_norm(wide, self._weight.shape, self._weight, self._eps).to(x.dtype)
+
+
+class LayerNorm:
+    """(x - mean) / deviation * w + b over the last dimension."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, eps: float) -> None:
+        self._weight, self._bias, self._eps = weight, bias, eps
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return functional.layer_norm(x, self._weight.shape, self._weight, self._bias, self._eps)
+
+
+def silu(x: Tensor) -> Tensor:
+    return functional.silu(x)
+
+
+def gelu(x: Tensor) -> Tensor:
+    return functional.gelu(x)
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    return functional.gelu(x, approximate="tanh")
+
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "silu": silu,
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+}
