@@ -23,8 +23,8 @@ class May(NamedTuple):
 
 
 everything_below = (
-    "core", "spec", "clock", "hub", "packaged", "config", "config_sources", "model", "kernels", "executors",
-    "text", "metrics", "server", "sim", "bench", "tune", "fleet",
+    "core", "spec", "clock", "hub", "packaged", "config", "config_sources", "sizing", "model", "kernels",
+    "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "uvicorn", "msgspec", "anyio")
 
@@ -35,6 +35,7 @@ import_table = {
     "clock": May(),
     "config": May(),
     "config_sources": May(("config",), ("yaml",)),
+    "sizing": May(("config", "core", "spec")),
     "spec": May((), ("safetensors", "gguf")),
     "hub": May(("packaged", "spec"), ("huggingface_hub",)),
     "packaged": May(),
@@ -79,7 +80,7 @@ banned_calls = {
 entrances = {"cli.main", "llm", "sim.run"}
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.
-torch_free = ("core", "spec", "clock", "config", "sim", "server", "text", "metrics", "bench")
+torch_free = ("core", "spec", "clock", "config", "sizing", "sim", "server", "text", "metrics", "bench")
 
 
 @dataclass(frozen=True, slots=True)

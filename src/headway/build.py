@@ -1,0 +1,89 @@
+"""The only file that sees both sides: settings -> inbox, executor, sink, engine.
+
+Owns the order in which an engine is put together, and says each phase and how long it took.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from headway.clock import MonotonicClock
+from headway.config import Settings
+from headway.core.engine import Engine
+from headway.core.limits import Limits
+from headway.core.memory import MEMORY_RULES
+from headway.core.policies import POLICIES, Policy, Static
+from headway.core.ports import Inbox, Sink
+from headway.core.scheduler import Scheduler
+from headway.executors.local import LocalExecutor
+from headway.executors.runner import Runner
+from headway.model.decoder import Decoder
+from headway.model.kv import KVCache
+from headway.model.weights import load_weights
+from headway.sizing import Facts, free_memory_bytes, size_up
+from headway.spec import read_spec
+
+Told = Callable[[str, float], None]
+"""Told a phase's name and the seconds it took, when it is over."""
+
+
+class Built(NamedTuple):
+    engine: Engine
+    executor: LocalExecutor  # to be closed when the engine has stopped
+    facts: Facts
+
+
+def build_engine(
+    settings: Settings, path: Path, inbox: Inbox, sink: Sink, wake: Callable[[], None], told: Told
+) -> Built:
+    """An engine over the model at `path`. After each step the executor calls `wake`, so the inbox returns.
+
+    Raises ConfigError or BadModel before anything large is allocated.
+    """
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    spec = read_spec(path)
+    facts = size_up(settings, spec, free_memory_bytes())
+    with _phase("weights loaded", told):
+        weights = load_weights(path, spec, torch.float32)
+    with _phase("weights laid out", told):
+        decoder = Decoder(spec, weights)
+    with _phase("KV cache taken", told):
+        kv = KVCache(spec, facts.blocks, facts.block_size, torch.float32)
+    executor = LocalExecutor(Runner(decoder, kv), on_done=wake)
+    scheduler = Scheduler(
+        _limits(settings, facts),
+        _policy(settings),
+        MEMORY_RULES[settings.kv_allocation],
+        exclusive=executor.exclusive,
+    )
+    return Built(Engine(MonotonicClock(), inbox, executor, sink, scheduler), executor, facts)
+
+
+def _limits(settings: Settings, facts: Facts) -> Limits:
+    return Limits(
+        max_seqs=settings.max_num_seqs,
+        max_step_tokens=settings.max_num_batched_tokens,
+        max_queued=settings.max_queue,
+        block_size=facts.block_size,
+        blocks=facts.blocks,
+        max_model_len=facts.max_model_len,
+        prefix_cache=settings.prefix_caching,
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    if settings.policy == "static":
+        return Static(settings.batch_wait)
+    return POLICIES[settings.policy]()
+
+
+@contextmanager
+def _phase(name: str, told: Told) -> Iterator[None]:
+    start_s = time.monotonic()
+    yield
+    told(name, time.monotonic() - start_s)
