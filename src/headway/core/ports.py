@@ -33,7 +33,10 @@ class Executor(Protocol):
     exclusive: bool  # a sequence may be in one batch at a time (a pipeline)
 
     def submit(self, batch: Batch) -> None:
-        """Start a batch and return at once. Batches run in the order given."""
+        """Start a batch and return at once. Batches run in the order given.
+
+        A sequence that failed fails again in every later batch, until it is gone.
+        """
         ...
 
     def collect(self) -> Result | None:

@@ -42,8 +42,8 @@ class Residency:
         """Take note of the rankings: whoever gives way in this plan is read from their end."""
         self._rankings = rankings
         self._guard, self._hungry = self._hungry, None
-        if self._guard is not None and self._guard.ended:
-            self._guard = None
+        if self._guard is not None and not any(s is self._guard for ranking in rankings for s, _ in ranking):
+            self._guard = None  # it ended, or the policy no longer wants it in: nobody waits for it
 
     def enqueue(self, sequence: Sequence) -> None:
         insort(self.waiting, sequence, key=_by_id)

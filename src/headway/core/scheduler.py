@@ -1,8 +1,8 @@
 """Four verbs: add, cancel, plan, commit. Pure: time comes in as a number, decisions go out as data.
 
-Owns mechanism: the budget, the batches in flight, how a request begins and ends. Preference is the policy's: a
-plan walks its ranking and grants each sequence the least of its cap, the budget and its blocks. Who holds blocks
-is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
+Owns mechanism: the budget, the batches in flight, how a request begins and ends. Preference is the policy's:
+a plan walks its ranking and grants each sequence the least of its cap, the budget and its blocks. Who holds
+blocks is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
 """
 
 from collections import deque

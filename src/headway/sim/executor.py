@@ -1,0 +1,95 @@
+"""An executor that computes nothing: steps take as long as a cost says, tokens come from a script.
+
+Passes the same contract suite as the executors that run a model. Batches run one after another; up to `depth`
+may be in flight. Time is the virtual clock's, which the inbox moves.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headway.clock import VirtualClock
+from headway.core.types import Batch, Outcome, Result, Slice
+
+# (sequence id, index of the token in the sequence) -> token
+Script = Callable[[int, int], int]
+# a batch -> seconds
+Cost = Callable[[Batch], float]
+# a slice -> what went wrong with its sequence, or None
+Fault = Callable[[Slice], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearCost:
+    """The simplest machine: a step costs something, and so does each of its tokens."""
+
+    step_s: float = 0.01
+    token_s: float = 0.001
+
+    def __call__(self, batch: Batch) -> float:
+        return self.step_s + self.token_s * sum(slice.count for slice in batch.slices)
+
+
+def no_fault(slice: Slice) -> str | None:
+    return None
+
+
+class SimExecutor:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        script: Script,
+        *,
+        cost: Cost = LinearCost(),
+        fault: Fault = no_fault,
+        depth: int = 1,
+        exclusive: bool = False,
+    ) -> None:
+        self.depth = depth
+        self.exclusive = exclusive
+        self._clock = clock
+        self._script = script
+        self._cost = cost
+        self._fault = fault
+        self._known: dict[int, array[int]] = {}  # by sequence id: what a real executor would hold
+        self._failed: dict[int, str] = {}  # a sequence that failed fails again until it is gone
+        self._results: deque[Result] = deque()
+        self._busy_until_s = 0.0
+
+    @property
+    def next_done_s(self) -> float | None:
+        """When the oldest batch is done; None with nothing in flight."""
+        return self._results[0].end_s if self._results else None
+
+    def submit(self, batch: Batch) -> None:
+        assert len(self._results) < self.depth, "more batches in flight than depth allows"
+        start_s = max(self._clock.now(), self._busy_until_s)
+        self._busy_until_s = start_s + self._cost(batch)
+        for id in batch.gone:
+            del self._known[id]
+            self._failed.pop(id, None)
+        for joined in batch.joined:
+            assert joined.id not in self._known, f"sequence {joined.id} joins twice"
+            self._known[joined.id] = joined.tokens[:]
+        outcomes = [self._run(slice) for slice in batch.slices]
+        self._results.append(Result(batch.id, outcomes, start_s, self._busy_until_s))
+
+    def _run(self, slice: Slice) -> Outcome:
+        failure = self._failed.get(slice.id) or self._fault(slice)
+        if failure is not None:
+            self._failed[slice.id] = failure
+            return Outcome(slice.id, failure=failure)
+        known = self._known[slice.id]
+        assert slice.start + slice.count <= len(known), "a token is computed that nobody knows"
+        assert slice.samples == (slice.start + slice.count == len(known)), "`samples` is off the last token"
+        if not slice.samples:
+            return Outcome(slice.id)
+        token = self._script(slice.id, len(known))
+        known.append(token)
+        return Outcome(slice.id, (token,))
+
+    def collect(self) -> Result | None:
+        if self._results and self._results[0].end_s <= self._clock.now():
+            return self._results.popleft()
+        return None
