@@ -1,9 +1,11 @@
-"""What a decision costs: `plan` + `commit` with their events, for many decoding sequences; memory of an open request.
+"""What a decision costs: `plan` + `commit` with their events, for many decoding sequences; memory of an
+open request.
 
     python benchmarks/planning.py [--json]
 
-Pure Python, one thread. Each figure is the median over the steps of a run in which all sequences decode, some of
-them crossing a block's border in every step as they do in service; spread is the 5th and 95th percentile.
+Pure Python, one thread. Each figure is the median over the steps of a run in which all sequences decode,
+some of them crossing a block's border in every step as they do in service; spread is the 5th and 95th
+percentile.
 """
 
 import argparse

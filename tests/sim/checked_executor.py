@@ -1,8 +1,8 @@
 """A simulated executor that keeps a model of the KV cache and checks every read of it.
 
-Each slot remembers the digest of all tokens up to the one written there. A slice may only read slots that hold
-what this very sequence would have written: a block freed too early, shared wrongly or never computed is caught at
-the first step that would have read it.
+Each slot remembers the digest of all tokens up to the one written there. A slice may only read slots that
+hold what this very sequence would have written: a block freed too early, shared wrongly or never computed
+is caught at the first step that would have read it.
 """
 
 from array import array
@@ -42,7 +42,9 @@ class CheckedExecutor(SimExecutor):
             self.slots[table[p // self.size]][p % self.size] = chain[p]
         for i in range(0, end, self.size):
             held = self.slots[table[i // self.size]][: min(self.size, end - i)]
-            assert held == list(chain[i : min(i + self.size, end)]), f"sequence {slice.id} reads what is not its"
+            assert held == list(chain[i : min(i + self.size, end)]), (
+                f"sequence {slice.id} reads what is not its"
+            )
 
     def _chain(self, id: int, end: int) -> array:
         chain, known = self.chains[id], self._known[id]

@@ -59,4 +59,6 @@ class Ledger:
         assert event.output_tokens <= self.tokens[key]
         shares = (event.queue_ns, event.prefill_ns, event.decode_ns)
         assert min(shares) >= 0
-        assert sum(shares) == round(event.at_s * 1e9) - round(arrival_s * 1e9), "every nanosecond is accounted for"
+        assert sum(shares) == round(event.at_s * 1e9) - round(arrival_s * 1e9), (
+            "every nanosecond is accounted for"
+        )

@@ -1,4 +1,4 @@
-"""A world from a seed: limits, policy, memory rule, depth, requests, cancels and faults, all drawn from it."""
+"""A world from a seed: limits, policy, memory rule, depth, requests, cancels, faults: all drawn from it."""
 
 from array import array
 from collections import Counter
@@ -53,11 +53,13 @@ def draw_request(random: Random, id: int, at_s: float, context: int) -> Request:
 def draw_letters(random: Random, limits: Limits) -> list[tuple[float, Request | Cancel]]:
     letters: list[tuple[float, Request | Cancel]] = []
     at_s, gap_s = 0.0, random.choice([0.0, 0.01, 0.1, 0.5])
-    for id in range(random.randint(40, 50) * (3 if limits.max_seqs >= 8 else 1)):
+    for id in range(random.randint(24, 34) * (3 if limits.max_seqs >= 8 else 1)):
         at_s += random.expovariate(1 / gap_s) if gap_s else 0.0
         letters.append((at_s, draw_request(random, id, at_s, limits.max_model_len)))
         if random.random() < 0.2:
-            cancel = Cancel(id, random.choice([None, 0, 1]), random.choice([Reason.CANCELLED, Reason.STOP]), 1)
+            cancel = Cancel(
+                id, random.choice([None, 0, 1]), random.choice([Reason.CANCELLED, Reason.STOP]), 1
+            )
             letters.append((at_s + random.choice([0.0, random.expovariate(2.0)]), cancel))
     return sorted(letters, key=lambda letter: letter[0])
 
@@ -151,10 +153,14 @@ def _check_end(world: World, ledger: Ledger, letters) -> None:
 
 
 def _check_gaps(world: World, policy_name: str) -> None:
-    """With room for everyone, a policy that never interrupts decodes gives each one a token in every batch."""
+    """With room for everyone, a policy that never interrupts decodes gives each a token in every batch."""
     limits, trace = world.engine.scheduler.limits, world.trace
     roomy = limits.blocks >= limits.max_seqs * -(-limits.max_model_len // limits.block_size)
-    if policy_name not in ("stall-free", "decode-first") or not roomy or limits.max_step_tokens < limits.max_seqs:
+    if (
+        policy_name not in ("stall-free", "decode-first")
+        or not roomy
+        or limits.max_step_tokens < limits.max_seqs
+    ):
         return
     allowed = trace.depth if trace.exclusive else 1
     last: dict[int, int] = {}
@@ -178,7 +184,9 @@ def _count(world: World, counts: Counter, turns: int, letters, policy_name: str,
     counts["pre-emptions"] = preemptions
     counts["recomputed tokens"] = sum(frame.recomputed_tokens for frame in frames)
     counts["prefix hit tokens"] = sum(frame.prefix_hit_tokens for frame in frames)
-    counts["chunks"] = sum(s.count > 1 and not s.samples for batch in world.trace.batches for s in batch.slices)
+    counts["chunks"] = sum(
+        s.count > 1 and not s.samples for batch in world.trace.batches for s in batch.slices
+    )
     counts[f"policy {policy_name}"] = 1
     counts[f"depth {world.trace.depth}"] = 1
     for reason, number in ends.items():

@@ -1,4 +1,4 @@
-"""Thousands of seeded worlds, every invariant after every turn (docs/style.md, "Deterministic simulation")."""
+"""Thousands of seeded worlds, every invariant after every turn (see docs/style.md)."""
 
 import os
 import subprocess
