@@ -1,4 +1,4 @@
-"""Greedy decoding of several sequences straight on a decoder, with no scheduler: blocks in scattered order."""
+"""Greedy decoding of several sequences straight on a decoder: no scheduler, blocks in scattered order."""
 
 import random
 from typing import NamedTuple
