@@ -21,6 +21,7 @@ class Facts:
     """What an engine over one model on one machine can do."""
 
     parameters: int
+    vocab: int  # token ids below it exist
     max_model_len: int  # tokens of one sequence, prompt and output
     block_size: int
     blocks: int
@@ -60,7 +61,7 @@ def size_up(settings: Settings, spec: ModelSpec, free_bytes: int) -> Facts:
             f"there is {_mib(blocks * block_bytes)}; set --kv-cache-memory {_mib(wanted * block_bytes)}"
             + (f" or --max-model-len {fits}" if fits else "")
         )
-    return Facts(spec.parameters, fits, settings.block_size, blocks, blocks * block_bytes)
+    return Facts(spec.parameters, spec.vocab, fits, settings.block_size, blocks, blocks * block_bytes)
 
 
 def _pool(settings: Settings, block_bytes: int, blocks_per_context: int, free_bytes: int) -> int:

@@ -1,0 +1,33 @@
+"""How commands end: what the user got wrong is one line on stderr and exit code 2; --json is one last line."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from headway.config import ConfigError
+from headway.hub import ModelNotFound
+from headway.spec import BadModel
+from headway.text.chat_template import TemplateError
+from headway.text.tokenizer import BadTokenizer
+
+refusals = (ConfigError, ModelNotFound, BadModel, BadTokenizer, TemplateError)
+
+
+class BadFile(ValueError):
+    """A file that a command was given: the message names file, line and field."""
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """What the user can put right leaves as one line and exit code 2."""
+    try:
+        yield
+    except (*refusals, BadFile) as error:
+        typer.echo(f"headway: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def last_line(answer: dict[str, object]) -> None:
+    typer.echo(json.dumps(answer))

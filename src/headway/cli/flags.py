@@ -1,0 +1,53 @@
+"""Flags that several commands share, made from the settings; each command picks those that concern it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headway.config import OPTIONS
+
+
+def _flag(name: str, *spellings: str) -> Any:
+    option = OPTIONS[name]
+    return typer.Option(
+        *(spellings or (option.flag,)),
+        metavar=option.kind.metavar,
+        help=option.help,
+        rich_help_panel=option.group,
+        show_default=option.default_words,
+    )
+
+
+_model = OPTIONS["model"]
+Model = Annotated[str | None, typer.Argument(help=_model.help, show_default=_model.default_words)]
+MaxModelLen = Annotated[str | None, _flag("max_model_len")]
+Template = Annotated[str | None, _flag("chat_template")]
+Seed = Annotated[str | None, _flag("seed")]
+Threads = Annotated[str | None, _flag("threads")]
+PolicyName = Annotated[str | None, _flag("policy")]
+MaxNumSeqs = Annotated[str | None, _flag("max_num_seqs")]
+MaxNumBatchedTokens = Annotated[str | None, _flag("max_num_batched_tokens")]
+BatchWait = Annotated[str | None, _flag("batch_wait")]
+MaxQueue = Annotated[str | None, _flag("max_queue")]
+KvCacheMemory = Annotated[str | None, _flag("kv_cache_memory")]
+BlockSize = Annotated[str | None, _flag("block_size")]
+KvAllocation = Annotated[str | None, _flag("kv_allocation")]
+PrefixCaching = Annotated[bool | None, _flag("prefix_caching", "--prefix-caching/--no-prefix-caching")]
+Host = Annotated[str | None, _flag("host")]
+Port = Annotated[str | None, _flag("port")]
+ServedModelName = Annotated[str | None, _flag("served_model_name")]
+ApiKey = Annotated[str | None, _flag("api_key")]
+ShutdownTimeout = Annotated[str | None, _flag("shutdown_timeout")]
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="A YAML file of these settings.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Make the last line on stdout one JSON object.")]
+
+
+def settings_among(parameters: Mapping[str, Any]) -> dict[str, str | bool | None]:
+    """Of a command's parameters, those that are settings."""
+    return {name: value for name, value in parameters.items() if name in OPTIONS}

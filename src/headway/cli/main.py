@@ -1,0 +1,20 @@
+"""The `headway` command: its subcommands in two groups."""
+
+import typer
+
+from headway.cli import bench, models
+from headway.cli.run import run
+from headway.cli.serve import serve
+from headway.cli.version import version
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Serve and run language models. Every command takes --json and --help.",
+)
+app.command(rich_help_panel="Answer")(serve)
+app.command(rich_help_panel="Answer")(run)
+app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
+app.add_typer(models.app, name="models", rich_help_panel="This machine")
+app.command(rich_help_panel="This machine")(version)

@@ -1,0 +1,199 @@
+"""LLM: prompts in, outputs out, from an engine that runs in a thread of this process.
+
+Owns the waiting for answers: many at a time, or one as it grows. Several LLMs fit in one process.
+"""
+
+import asyncio
+from array import array
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from queue import SimpleQueue
+from typing import NamedTuple, Self, cast
+
+from headway.build import Told
+from headway.config import Settings
+from headway.core.types import Accepted, Cancel, Event, Reason, Refused, Sampling, Stepped
+from headway.hub import resolve
+from headway.llm.door import BadRequest, Door
+from headway.llm.engine_thread import EngineGone, EngineThread
+from headway.llm.output import Assembly, Output, Piece
+from headway.terminal import counting, fetching
+from headway.text.chat_template import ChatTemplate
+from headway.text.tokenizer import load_tokenizer
+
+Message = Mapping[str, object]  # {"role": ..., "content": ...}
+endless_queue = 1 << 20  # in the caller's own process nobody else is kept waiting
+default_sampling = Sampling()
+
+
+class Asked(NamedTuple):
+    """A request fit for the engine."""
+
+    prompt: "array[int]"
+    sampling: Sampling
+
+
+def _nobody(phase: str, seconds: float) -> None:
+    """Hears what loading does, and says nothing."""
+
+
+Heard = SimpleQueue[tuple[int, Event | EngineGone]]
+
+
+def _put(heard: Heard, place: int, event: Event | EngineGone) -> None:
+    heard.put((place, event))
+
+
+class LLM:
+    """A loaded model. Use it with `with`, or close it: its memory and its thread are held until then."""
+
+    def __init__(self, model: str | Settings = "smollm2", *, told: Told = _nobody) -> None:
+        """`model` is named as on the command line; Settings say more. `told` hears what loading does.
+
+        Raises ConfigError, ModelNotFound, BadModel.
+        """
+        settings = model if isinstance(model, Settings) else Settings(model=model)
+        with fetching(settings.model) as progress:
+            path = resolve(settings.model, progress=progress)
+        self.tokenizer = load_tokenizer(path)
+        self._template = ChatTemplate.of(self.tokenizer, settings.chat_template)
+        self._engine = EngineThread(replace(settings, max_queue=endless_queue), path, told)
+        self.facts = self._engine.facts
+        self._door = Door(self.tokenizer, self.facts.vocab, settings.seed)
+        self._window = 4 * settings.max_num_seqs  # requests inside at a time; more would only cost memory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give memory and thread back. Whoever still waits hears EngineGone."""
+        self._engine.close()
+
+    def generate(
+        self,
+        prompts: str | Sequence[str] | Sequence[Sequence[int]],
+        sampling: Sampling | Sequence[Sampling] = default_sampling,
+        *,
+        progress: bool = True,
+    ) -> list[Output]:
+        """One output per prompt, in their order; `sampling` is one for all, or one each.
+
+        Raises BadRequest, before anything runs wherever that can be known, and EngineGone.
+        """
+        texts: Sequence[str | Sequence[int]] = [prompts] if isinstance(prompts, str) else prompts
+        samplings = [sampling] * len(texts) if isinstance(sampling, Sampling) else list(sampling)
+        if len(samplings) != len(texts):
+            raise BadRequest(f"sampling: there are {len(samplings)} for {len(texts)} prompts")
+        pairs = zip(texts, samplings, strict=True)
+        return self._all([self.ask(prompt, each) for prompt, each in pairs], progress)
+
+    def chat(
+        self,
+        conversations: Sequence[Message] | Sequence[Sequence[Message]],
+        sampling: Sampling | None = None,
+        *,
+        progress: bool = True,
+    ) -> list[Output]:
+        """The next message of one conversation, or of several. `sampling` None: as long as there is room.
+
+        Raises BadRequest, TemplateError and EngineGone.
+        """
+        single = bool(conversations) and isinstance(conversations[0], Mapping)
+        several = cast(Sequence[Sequence[Message]], [conversations] if single else conversations)
+        return self._all([self.ask_chat(each, sampling) for each in several], progress)
+
+    async def stream(
+        self, prompt: str | Sequence[int], sampling: Sampling = default_sampling
+    ) -> AsyncIterator[Piece]:
+        """Pieces as they are made; the last carries the whole output. Leaving early cancels the request.
+
+        Raises BadRequest and EngineGone.
+        """
+        asked = self.ask(prompt, sampling)
+        loop, heard = asyncio.get_running_loop(), asyncio.Queue[Event | EngineGone]()
+
+        def listen(event: Event | EngineGone) -> None:
+            with suppress(RuntimeError):  # the caller's loop is closed: nobody is left to tell
+                loop.call_soon_threadsafe(heard.put_nowait, event)
+
+        request_id = self._engine.submit(asked.prompt, asked.sampling, listen)
+        assembly, output = Assembly(asked.sampling, self.tokenizer), None
+        try:
+            while output is None:
+                piece = self._add(request_id, assembly, await heard.get())
+                output = piece.output
+                if piece.text or piece.token_ids or output is not None:
+                    yield piece
+        finally:
+            if output is None:
+                self._engine.cancel(Cancel(request_id))
+
+    def ask(self, prompt: str | Sequence[int], sampling: Sampling) -> Asked:
+        return Asked(self._door.token_ids(prompt), self._door.sampling(sampling))
+
+    def ask_chat(self, messages: Sequence[Message], sampling: Sampling | None) -> Asked:
+        text = self._template.render(list(messages))
+        prompt = array("i", self.tokenizer.encode(text, add_special=False))  # the template writes them
+        if sampling is None:
+            sampling = Sampling(max_tokens=max(1, self.facts.max_model_len - len(prompt)))
+        return Asked(prompt, self._door.sampling(sampling))
+
+    def as_finished(self, asked: Iterable[Asked]) -> Iterator[tuple[int, Output | BadRequest]]:
+        """Each request's place and what became of it, as they end. Leaving early cancels the rest."""
+        heard: Heard = SimpleQueue()
+        inside: dict[int, tuple[int, Assembly]] = {}  # place -> request id, assembly
+        coming = enumerate(asked)
+        try:
+            while True:
+                while len(inside) < self._window and (entry := next(coming, None)) is not None:
+                    place, request = entry
+                    listen = partial(_put, heard, place)
+                    request_id = self._engine.submit(request.prompt, request.sampling, listen)
+                    inside[place] = request_id, Assembly(request.sampling, self.tokenizer)
+                if not inside:
+                    return
+                place, event = heard.get()
+                ended = self._ended(*inside[place], event)
+                if ended is not None:
+                    del inside[place]
+                    yield place, ended
+        finally:
+            for request_id, _ in inside.values():
+                self._engine.cancel(Cancel(request_id))
+
+    def _ended(
+        self, request_id: int, assembly: Assembly, event: Event | EngineGone
+    ) -> Output | BadRequest | None:
+        try:
+            return self._add(request_id, assembly, event).output
+        except BadRequest as refusal:
+            return refusal
+
+    def _add(self, request_id: int, assembly: Assembly, event: Event | EngineGone) -> Piece:
+        """Add one event up; where it completes a stop string, tell the engine."""
+        if isinstance(event, EngineGone):
+            raise event
+        if isinstance(event, Refused):
+            raise BadRequest(event.message)
+        if isinstance(event, Accepted | Stepped):
+            return Piece("", ())
+        running = assembly.stop_at is None
+        piece = assembly.add(event)
+        if running and assembly.stop_at is not None:
+            self._engine.cancel(Cancel(request_id, 0, Reason.STOP, assembly.stop_at))
+        return piece
+
+    def _all(self, asked: Sequence[Asked], progress: bool) -> list[Output]:
+        outputs: dict[int, Output] = {}
+        with counting("generating", len(asked), shown=progress) as count:
+            for place, ended in self.as_finished(asked):
+                if isinstance(ended, BadRequest):
+                    raise BadRequest(f"prompt {place}: {ended}")
+                outputs[place] = ended
+                count()
+        return [outputs[place] for place in range(len(asked))]

@@ -1,0 +1,47 @@
+"""Words and bars on a terminal: what commands and the library show while something takes time.
+
+Everything goes to stderr, so that stdout carries answers alone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def fetching(name: str) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar for a model that is being fetched. It appears only once something is."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None, visible=False)
+
+        def show(phase: str, done: int, total: int | None) -> None:
+            bar.update(task, description=f"{phase} {name}", completed=done, total=total, visible=True)
+
+        yield show
+
+
+@contextmanager
+def counting(what: str, total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
+    """A bar that counts to `total`, one step a call."""
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
