@@ -32,7 +32,7 @@ class LinearScaling:
 @dataclass(frozen=True, slots=True)
 class Llama3Scaling:
     """Llama 3.1. With context = original_max_positions: a frequency whose wavelength is over context /
-    low_freq_factor is divided by `factor`, one under context / high_freq_factor is kept, and those between are
+    low_freq_factor is divided by `factor`, one under context / high_freq_factor is kept, those between are
     blended linearly in 1 / wavelength.
     """
 
@@ -46,8 +46,8 @@ class Llama3Scaling:
 class YarnScaling:
     """YaRN (arXiv 2309.00071): a ramp over the dimensions between divided and kept frequencies.
 
-    `attention_factor` multiplies both cos and sin; it is final, defaults already worked out. If `truncate`, the
-    ramp's ends are rounded outwards to whole dimensions.
+    `attention_factor` multiplies both cos and sin; it is final, defaults already worked out. If `truncate`,
+    the ramp's ends are rounded outwards to whole dimensions.
     """
 
     factor: float
