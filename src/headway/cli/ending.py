@@ -1,4 +1,4 @@
-"""How commands end: what the user got wrong is one line on stderr and exit code 2; --json is one last line."""
+"""How commands end: a user's mistake is one line on stderr and exit code 2; --json is one last line."""
 
 import json
 from collections.abc import Iterator

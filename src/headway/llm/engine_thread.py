@@ -7,6 +7,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from threading import Condition, Lock, Thread
 
@@ -33,9 +34,10 @@ class Mailbox:
         self._woken = False
         self._closed = False
 
-    def put(self, letter: Request | Cancel) -> None:
+    def put(self, *letters: Request | Cancel) -> None:
+        """Letters that are put together are taken together."""
         with self._changed:
-            self._letters.append(letter)
+            self._letters.extend(letters)
             self._changed.notify()
 
     def wake(self) -> None:
@@ -67,17 +69,15 @@ class Switchboard:
 
     def __init__(self) -> None:
         self.on_step: Callable[[Stepped], None] | None = None
-        self._listeners: dict[int, Listener] = {}
-        self._open_choices: dict[int, int] = {}
+        self._listeners: dict[int, Listener] = {}  # by request; one choice each
         self._lock = Lock()
         self._gone: EngineGone | None = None
 
-    def connect(self, request_id: int, choices: int, listener: Listener) -> None:
+    def connect(self, request_id: int, listener: Listener) -> None:
         with self._lock:
             if self._gone is not None:
                 raise self._gone
             self._listeners[request_id] = listener
-            self._open_choices[request_id] = choices
 
     def publish(self, now: float, events: Sequence[Event]) -> None:
         for event in events:
@@ -87,13 +87,7 @@ class Switchboard:
                 continue
             self._listeners[event.request_id](event)
             if isinstance(event, Finished | Refused):
-                self._ended(event)
-
-    def _ended(self, event: Finished | Refused) -> None:
-        with self._lock:
-            self._open_choices[event.request_id] -= 1
-            if isinstance(event, Refused) or self._open_choices[event.request_id] == 0:
-                del self._listeners[event.request_id], self._open_choices[event.request_id]
+                del self._listeners[event.request_id]
 
     def hang_up(self, gone: EngineGone) -> None:
         """Tell everyone who still listens, and everyone who comes, that nothing more will be heard."""
@@ -114,8 +108,7 @@ class EngineThread:
         self._built: Built = build_engine(
             settings, path, self._inbox, self.switchboard, self._inbox.wake, told
         )
-        self._next_id = 0
-        self._id_lock = Lock()
+        self._ids = count()  # next() on it is atomic
         self._thread = Thread(target=self._run, name="headway-engine", daemon=True)
         self._thread.start()
 
@@ -123,14 +116,22 @@ class EngineThread:
     def facts(self) -> Facts:
         return self._built.facts
 
-    def submit(self, prompt: "array[int]", sampling: Sampling, listener: Listener, choices: int = 1) -> int:
+    def submit(self, prompt: "array[int]", sampling: Sampling, listener: Listener) -> int:
         """Hand a request in; its events come to `listener`. Returns its id. Raises EngineGone."""
-        with self._id_lock:
-            request_id = self._next_id
-            self._next_id += 1
-        self.switchboard.connect(request_id, choices, listener)
-        self._inbox.put(Request(request_id, prompt, sampling, time.monotonic(), choices))
-        return request_id
+        request = Request(next(self._ids), prompt, sampling, time.monotonic())
+        self.switchboard.connect(request.id, listener)
+        self._inbox.put(request)
+        return request.id
+
+    def submit_together(
+        self, prompts: Sequence["array[int]"], sampling: Sampling, listener: Listener
+    ) -> None:
+        """Hand several in, so that the engine's next plan sees all of them. Raises EngineGone."""
+        now_s = time.monotonic()
+        requests = [Request(next(self._ids), prompt, sampling, now_s) for prompt in prompts]
+        for request in requests:
+            self.switchboard.connect(request.id, listener)
+        self._inbox.put(*requests)
 
     def cancel(self, cancel: Cancel) -> None:
         self._inbox.put(cancel)

@@ -1,0 +1,1 @@
+"""Measuring: engines in this process, and servers over HTTP."""
