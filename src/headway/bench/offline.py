@@ -49,7 +49,7 @@ class Workload:
 
 
 def measure(run_batch: RunBatch, workload: Workload, batch_size: int, done: Callable[[], None]) -> Rates:
-    """Medians over the repeats, after a warm-up of two tokens. `done` is called after each run, warm-up too."""
+    """Medians over the repeats, after a warm-up of two tokens. `done` is called after each run of either."""
     random = Random(f"{workload.seed}/{batch_size}")
     run_batch(_prompts(random, workload, batch_size), 2)
     done()
