@@ -21,6 +21,10 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
     for s in running:
         assert 0 <= s.computed <= s.granted <= s.known <= s.last
         assert s.granted <= s.room == len(s.blocks) * limits.block_size
+        promised = 0 if s.known == s.last else s.known - len(s.tokens)
+        assert promised <= len(scheduler._flights) if s.in_flight else promised == 0
+    flying = [s.id for flight in scheduler._flights for s in flight.sequences]
+    assert not scheduler._exclusive or len(set(flying)) == len(flying), "in a pipeline, one batch at a time"
     holding = [*running, *landing.values()]
     assert residency.room == sum(s.room for s in holding)
     assert residency.room_computed == sum(s.computed for s in holding)

@@ -94,8 +94,7 @@ class Sequence:
         """Give all blocks up; what was computed is lost. Nothing may be in flight."""
         assert not self.in_flight
         blocks, self.blocks = self.blocks, []
-        self.room = self.indexed = self.granted = self.computed = 0
-        self.known = len(self.tokens)
+        self.room = self.granted = self.computed = 0
         self.leaving = False
         return blocks
 
