@@ -28,7 +28,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One decoder step. `inputs.rows` are one row for each of `sampled`, in its order, then the rows of each of `scored`."""
+    """One decoder step. `inputs.rows` are one row of each of `sampled`, in order, then those of `scored`."""
 
     inputs: StepInputs
     sampled: list[Held]

@@ -1,6 +1,6 @@
 """One step, from a batch to its outcomes, on the calling thread.
 
-Owns what is held by sequence id, and that one sequence's failure stays its own. Knows no queue, thread or clock.
+Owns what is held by sequence id, and that one sequence's failure stays its own. Knows no thread and no clock.
 """
 
 from collections.abc import Iterator
@@ -93,7 +93,7 @@ class Runner:
         return scores
 
     def _slabs(self, hidden: Tensor) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Logits [<= slab_rows, vocab] of hidden states, slab after slab, each with the number of its first row."""
+        """Logits [<= slab_rows, vocab] of hidden states, slab after slab, each with its first row's index."""
         for first in range(0, len(hidden), self._slab_rows):
             yield first, self._model.logits(hidden[first : first + self._slab_rows]).numpy()
 

@@ -1,7 +1,7 @@
 """Which tokens a sequence has had, and how often its output had them: what penalties are computed from.
 
-Sparse, as a sequence has few of the vocabulary's tokens: a new token costs one look-up, and a step touches only
-the logits of those it has. Knows no batch.
+Sparse, as a sequence has few of the vocabulary's tokens: a new token costs one look-up, a step touches the
+logits of those it has and no others. Knows no batch.
 """
 
 import numpy as np

@@ -5,9 +5,9 @@ Owns the order in which logits are processed and how a token is drawn. Knows no 
     raw logits -> logit bias -> penalties -> minimum length -> temperature -> min-p, top-k, top-p -> draw
 
 One uniform number per token comes from a generator keyed by (seed, choice, position), and the token is the
-inverse of the cumulative distribution in token-id order. So a token depends on its logits and its sequence alone,
-and a sequence that is computed again, elsewhere or later, draws the same. Each row is drawn by itself: it stays
-in the processor's cache, and cannot touch another.
+inverse of the cumulative distribution in token-id order. So a token depends on its logits and its sequence
+alone, and one that is computed again, elsewhere or later, is drawn the same. Each row is drawn by itself: it
+stays in the processor's cache, and cannot touch another.
 """
 
 import math
@@ -23,7 +23,7 @@ from headway.model.philox import uniforms
 from headway.model.ranking import Row, leading, score
 
 LEAST_TEMPERATURE = 1e-5  # below it the likeliest token is as good as certain: greedy
-NUCLEUS_GUESSES = (64, 1024)  # how many leading tokens are tried before all are sorted
+NUCLEUS_GUESSES = (64, 1024)  # how many leading tokens are tried before all that could matter
 CDF_BLOCK = 256
 
 
@@ -82,7 +82,7 @@ def _has_penalty(sampling: Sampling) -> bool:
 def sample(logits: NDArray[np.float32], sequences: Sequence[SequenceSampler]) -> list[Sampled | Failure]:
     """The next token of each sequence, from its row of `logits` [R, V]. The logits are overwritten.
 
-    A row with a NaN or an infinity, or with no token left, is a Failure. The sequences are not told their tokens.
+    A row with a NaN or an infinity, or with no token left, is a Failure. Nobody's `append` is called.
     """
     best = logits.argmax(axis=1).tolist()  # a NaN counts as the largest
     drawn = np.zeros(len(sequences))
@@ -141,13 +141,18 @@ def candidates(row: Row, sampling: Sampling) -> tuple[NDArray[np.int64] | None, 
 
 def nucleus_floor(weights: Row, top_p: float) -> float:
     """The least weight of the fewest, heaviest tokens that hold `top_p` of the total (arXiv 1904.09751)."""
-    goal = top_p * float(weights.sum(dtype=np.float64))
-    for count in (*NUCLEUS_GUESSES, len(weights)):
+    total = float(weights.sum(dtype=np.float64))
+    goal = top_p * total
+    for count in NUCLEUS_GUESSES:
         heaviest = leading(weights, count)
         held = heaviest.cumsum(dtype=np.float64)
         if held[-1] >= goal:
             break
-    # Held by the last one at the latest, but for rounding.
+    else:
+        # Tokens that weigh less than 1 - top_p of the average hold, all together, less than 1 - top_p.
+        heaviest = np.sort(weights[weights >= (1 - top_p) * total / len(weights)])[::-1]
+        held = heaviest.cumsum(dtype=np.float64)
+    # The last one reaches the goal, but for rounding.
     return float(heaviest[min(int(held.searchsorted(goal)), len(heaviest) - 1)])
 
 
