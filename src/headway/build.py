@@ -44,8 +44,6 @@ def build_engine(
 
     Raises ConfigError or BadModel before anything large is allocated.
     """
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
     spec = read_spec(path)
     facts = size_up(settings, spec, free_memory_bytes())
     with _phase("weights loaded", told):
@@ -54,7 +52,7 @@ def build_engine(
         decoder = Decoder(spec, weights)
     with _phase("KV cache taken", told):
         kv = KVCache(spec, facts.blocks, facts.block_size, torch.float32)
-    executor = LocalExecutor(Runner(decoder, kv), on_done=wake)
+    executor = LocalExecutor(Runner(decoder, kv), on_done=wake, threads=settings.threads)
     scheduler = Scheduler(
         _limits(settings, facts),
         _policy(settings),

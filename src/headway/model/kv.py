@@ -6,6 +6,9 @@ the fused projection makes them, so that a step writes both with one copy and fe
     layer i: [blocks, block_size, 2 (K, V), kv_heads, head_dim]
 """
 
+from math import prod
+from mmap import mmap
+
 import torch
 from torch import Tensor
 
@@ -13,10 +16,15 @@ from headway.spec import ModelSpec
 
 
 class KVCache:
-    """Room for blocks * block_size tokens; contents are undefined until written."""
+    """Room for blocks * block_size tokens; zero until written, so that a masked slot is never a NaN."""
 
     def __init__(self, spec: ModelSpec, blocks: int, block_size: int, dtype: torch.dtype) -> None:
         shape = (blocks, block_size, 2, spec.kv_heads, spec.head_dim)
         self.blocks = blocks
         self.block_size = block_size
-        self.layers: list[Tensor] = [torch.zeros(shape, dtype=dtype) for _ in range(spec.layers)]
+        self.layers: list[Tensor] = [_zeros(shape, dtype) for _ in range(spec.layers)]
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """Zeroed by the system page by page as slots are first used; torch.zeros writes 4 GiB now, in 11 s."""
+    return torch.frombuffer(mmap(-1, prod(shape) * dtype.itemsize), dtype=dtype).view(shape)
