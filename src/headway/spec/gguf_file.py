@@ -1,6 +1,6 @@
 """A GGUF file's header: metadata, and where each tensor lies. Reads no tensor and trusts no number.
 
-The `gguf` package's reader believes every count and offset, and takes ten seconds for a vocabulary of 262,144.
+The `gguf` package's reader believes every count and offset, and takes ten seconds for 262,144 tokens.
 This one checks each against what is left of the file before it allocates. Knows no model family.
 """
 
