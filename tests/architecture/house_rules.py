@@ -43,7 +43,7 @@ import_table = {
     "model": May(("spec", "core.types", "kernels"), ("torch", "numpy", "safetensors", "gguf")),
     "kernels": May(("spec", "core.types"), ("torch", "numpy")),
     "executors": May(("core", "spec", "model", "kernels", "config"), ("torch", "numpy")),
-    "text": May((), ("tokenizers", "jinja2", "gguf")),
+    "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "text", "metrics"), web),
     "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report")),

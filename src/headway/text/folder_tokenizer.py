@@ -11,7 +11,7 @@ from headway.text.parts import BadTokenizer, Spelling, TokenizerParts
 named = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
-def read_folder(folder: Path) -> TokenizerParts:
+def read_folder_tokenizer(folder: Path) -> TokenizerParts:
     """Raises BadTokenizer."""
     path = folder / "tokenizer.json"
     if not path.is_file():

@@ -3,13 +3,13 @@
 What the file says is followed; a kind that is not known here is refused by name, never guessed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.pre_tokenizers import PreTokenizer
 
-from headway.text.gguf_metadata import Value, read_metadata
+from headway.spec.gguf_file import read_gguf
 from headway.text.parts import BadTokenizer, Spelling, TokenizerParts
 
 unknown, control, user_defined = 2, 3, 4  # of tokenizer.ggml.token_type
@@ -43,8 +43,8 @@ _whole_words_first = (
 _begins_with_bos = ("llama-bpe", "llama3", "llama-v3", "tekken")  # where the file does not say
 
 
-def read_gguf(path: Path) -> TokenizerParts:
-    """Raises BadTokenizer."""
+def read_gguf_tokenizer(path: Path) -> TokenizerParts:
+    """Raises BadModel."""
     return _Gguf(path).parts()
 
 
@@ -53,7 +53,7 @@ class _Gguf:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._metadata = read_metadata(path, prefixes=("tokenizer.", "general.architecture"))
+        self._metadata = read_gguf(path).metadata
         self._pre = str(self._metadata.get("tokenizer.ggml.pre", "default"))
         self._tokens = [str(token) for token in self._list("tokens")]
         self._types = [int(kind) for kind in self._list("token_type")] or [1] * len(self._tokens)
@@ -146,10 +146,10 @@ class _Gguf:
         return tokenizer
 
     def _merges_by_score(self) -> Iterator[tuple[str, str]]:
-        """SentencePiece joins whichever neighbours make the token of best score. As merges, best first:
+        """The merges that a vocabulary with scores implies, best first.
 
-        every cut of a token into two tokens is one, of the token's score. Gemma's scores do not follow the order
-        in which its merges were learnt; its ids do.
+        SentencePiece joins whichever neighbours make the token of best score: every cut of a token into two
+        tokens is a merge. Gemma's scores do not follow the order in which its merges were learnt; its ids do.
         """
         ids = {token: id for id, token in enumerate(self._tokens)}
         scores = [float(score) for score in self._list("scores")]
@@ -164,7 +164,7 @@ class _Gguf:
         return ((token[:-cut_minus], token[-cut_minus:]) for _, cut_minus, _, token in ranked)
 
     def _add_special(self, tokenizer: Tokenizer) -> None:
-        """Control tokens and user-defined ones are found in text whole; the former are left out of answers."""
+        """Control and user-defined tokens are found in text whole; the former are left out of answers."""
         added = [
             AddedToken(token, normalized=False, special=kind != user_defined)
             for token, kind in zip(self._tokens, self._types, strict=True)
@@ -194,9 +194,9 @@ class _Gguf:
     def _flag(self, name: str, default: bool) -> bool:
         return bool(self._metadata.get(f"tokenizer.ggml.{name}", default))
 
-    def _list(self, name: str) -> "list[str | int | float | bool]":
-        found: Value = self._metadata.get(f"tokenizer.ggml.{name}", [])
-        return found if isinstance(found, list) else []
+    def _list(self, name: str) -> Sequence[str | int | float | bool]:
+        found = self._metadata.get(f"tokenizer.ggml.{name}")
+        return found if isinstance(found, list) else ()
 
     def _bad(self, reason: str) -> BadTokenizer:
         return BadTokenizer(self._path, reason)

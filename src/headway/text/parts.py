@@ -1,19 +1,15 @@
 """What a model's files say about its text, whatever their format: the seam between readers and Tokenizer."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import tokenizers
 
+from headway.spec.model import BadModel
 
-class BadTokenizer(Exception):
+
+class BadTokenizer(BadModel):
     """A model's tokenizer that we refuse: in which file, and why."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Text to token ids and back, from a model's own files.
 
-Knows no template, no stream and no request. Nothing in a Tokenizer changes after it is built: threads may share
-it.
+Knows no template, no stream and no request. Nothing in a Tokenizer changes after it is built: threads may
+share it.
 """
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from headway.text.folder_tokenizer import read_folder
-from headway.text.gguf_tokenizer import read_gguf
+from headway.text.folder_tokenizer import read_folder_tokenizer
+from headway.text.gguf_tokenizer import read_gguf_tokenizer
 from headway.text.parts import BadTokenizer as BadTokenizer
 from headway.text.parts import TokenizerParts
 from headway.text.spelling import byte_level_bytes, sentencepiece_bytes
@@ -34,9 +34,9 @@ class Tokenizer:
     def encode(self, text: str, add_special: bool) -> list[int]:
         """Token ids of `text`.
 
-        `add_special` puts the model's own tokens around it (beginning-of-text, mostly): wanted for a raw prompt,
-        not for what a chat template rendered, which has written them itself. Special tokens spelt out in `text`
-        become those tokens either way. Raises BadText.
+        `add_special` puts the model's own tokens around it (beginning-of-text, mostly): wanted for a raw
+        prompt, not for what a chat template rendered, which has written them itself. Special tokens spelt out
+        in `text` become those tokens either way. Raises BadText.
         """
         try:
             return self._backend.encode(text, add_special_tokens=add_special).ids
@@ -60,5 +60,5 @@ class Tokenizer:
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
-    """From a model folder (tokenizer.json) or a .gguf file. Raises BadTokenizer."""
-    return Tokenizer(read_folder(path) if path.is_dir() else read_gguf(path))
+    """From a model folder (tokenizer.json) or a .gguf file. Raises BadModel."""
+    return Tokenizer(read_folder_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path))
