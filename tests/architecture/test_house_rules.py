@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from house_rules import import_table, modules_loaded, torch_free, violations
+from tests.architecture.house_rules import import_table, modules_loaded, torch_free, violations
 
 package = Path(__file__).parents[2] / "src" / "headway"
 purpose = '"""What it owns."""\n'

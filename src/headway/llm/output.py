@@ -55,7 +55,8 @@ class Assembly:
 
     def __init__(self, sampling: Sampling, tokenizer: Tokenizer) -> None:
         self.stop_at: int | None = None
-        self._detokenizer = Detokenizer(tokenizer, sampling.stop_strings)
+        self._sampling = sampling
+        self._detokenizer = Detokenizer(tokenizer, sampling.stop_strings, min_tokens=sampling.min_tokens)
         self._texts: list[str] = []
         self._token_ids: list[int] = []
         self._logprobs: list[Logprob] = []
@@ -72,6 +73,8 @@ class Assembly:
         self._token_ids.append(event.token)
         if event.logprob is not None:
             self._logprobs.append(event.logprob)
+        if event.token in self._sampling.stop_ids and len(self._token_ids) >= self._sampling.min_tokens:
+            return Piece("", (event.token,))  # it ends the answer, and is no part of its text
         piece = self._detokenizer.push((event.token,))
         self._texts.append(piece.text)
         if piece.stopped_at is not None:
