@@ -47,7 +47,7 @@ def draw(seed: int) -> tuple[list[Request], Limits, str, str]:
     return requests, limits, policy, memory
 
 
-def replay(real: Answers, requests, limits, policy, memory, depth):
+def replay(real: Answers, requests, limits, policy, memory):
     """The same workload in the virtual world, where each sequence is given the tokens it really had."""
     known: dict[tuple[int, int], int] = {}
     for batch, result in zip(real.trace.batches, real.trace.results, strict=True):
