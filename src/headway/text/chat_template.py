@@ -1,0 +1,114 @@
+"""From a conversation to the prompt that the model's chat template makes of it.
+
+Owns the process in which the template runs (see `template_process.py`), and starts another when one has been
+ended for taking too much. What messages may hold is for the template to say, and for the door before it.
+"""
+
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from headway.text import template_process
+from headway.text.template_process import cpu_s, receive, send
+from headway.text.tokenizer import Tokenizer
+
+answer_s = 20.0  # on a machine that is busy the process waits for its share of `cpu_s`
+_no_template = (
+    "{{ raise_exception('this model has no chat template: use completions, or give one with %s') }}"
+)
+
+
+class TemplateError(Exception):
+    """The template refuses this conversation, is broken, or takes too much; the message says which."""
+
+
+class ChatTemplate:
+    """A compiled template. Threads may share it: renderings take turns."""
+
+    def __init__(
+        self, source: str, named_tokens: Mapping[str, str], now: Callable[[], datetime] = datetime.now
+    ) -> None:
+        """`now` dates prompts whose template asks for the day. Raises TemplateError if it is broken."""
+        self._source = source
+        self._named_tokens = dict(named_tokens)
+        self._now = now
+        self._turn = threading.Lock()
+        self._process = _Process(source)
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, file: str | None = None) -> Self:
+        """The template in `file`, else the model's own, else one that refuses every conversation by saying why.
+
+        Raises TemplateError.
+        """
+        source = tokenizer.chat_template or _no_template % "--chat-template FILE"
+        if file is not None:
+            try:
+                source = Path(file).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise TemplateError(f"chat template {file}: {error}") from error
+        return cls(source, tokenizer.named_tokens)
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+    ) -> str:
+        """The prompt's text, the model's special tokens written out in it. Raises TemplateError."""
+        variables = {
+            **self._named_tokens,
+            "messages": messages,
+            "tools": tools,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        with self._turn:
+            if self._process.has_ended():
+                self._process = _Process(self._source)
+            return self._process.ask({"variables": variables, "now": self._now().isoformat()})
+
+
+class _Process:
+    """One run of template_process.py, and the socket to it. It ends with its owner."""
+
+    def __init__(self, source: str) -> None:
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(answer_s)
+        with theirs:
+            # -P and the path: nothing of ours is imported there. Its own session: Ctrl-C is for us alone.
+            command = [sys.executable, "-P", template_process.__file__]
+            self._child = subprocess.Popen(command, stdin=theirs.fileno(), start_new_session=True)
+        self._end = weakref.finalize(self, _end, self._socket, self._child)
+        self.ask({"source": source})
+
+    def has_ended(self) -> bool:
+        return not self._end.alive
+
+    def ask(self, message: Mapping[str, Any]) -> str:
+        """The text of the answer. Raises TemplateError; the process has ended if it was too slow or died."""
+        try:
+            send(self._socket, message)
+            answer = receive(self._socket)
+        except (TypeError, ValueError) as error:  # not sent: something in the messages is not JSON
+            raise TemplateError(str(error)) from error
+        except OSError:  # too slow, or gone
+            answer = None
+        if answer is None:
+            self._end()
+            raise TemplateError(f"the chat template takes more than {cpu_s} seconds or too much memory")
+        if "error" in answer:
+            raise TemplateError(answer["error"])
+        return str(answer["text"])
+
+
+def _end(connection: socket.socket, child: "subprocess.Popen[bytes]") -> None:
+    connection.close()
+    child.kill()
+    child.wait()
