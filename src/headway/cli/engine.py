@@ -1,0 +1,38 @@
+"""What runs in the engine process: `python -m headway.cli.engine SETTINGS PATH`, started by `cli/startup.py`.
+
+Owns the handing over from settings to an engine that serves the bridge. Not meant for people.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from headway.config import ConfigError, Settings
+from headway.core.ports import Inbox, Sink
+from headway.server.engine_main import Loaded, run_engine
+from headway.server.wire import Facts
+from headway.spec import BadModel
+
+
+def main(settings_json: str, path: str) -> int:
+    settings = Settings(**json.loads(settings_json))
+
+    def load(
+        inbox: Inbox, sink: Sink, wake: Callable[[], None], told: Callable[[str, float], None]
+    ) -> Loaded:
+        start_s = time.monotonic()
+        from headway.build import build_engine  # brings torch, which takes its time
+
+        told("torch loaded", time.monotonic() - start_s)
+        built = build_engine(settings, Path(path), inbox, sink, wake, told)
+        facts = built.facts
+        wire_facts = Facts(facts.vocab, facts.max_model_len, facts.block_size, facts.blocks)
+        return Loaded(wire_facts, built.engine.run, built.executor.close)
+
+    return run_engine(load, (ConfigError, BadModel))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
