@@ -1,6 +1,7 @@
 """Settings: precedence, bounds, the rules between them, and errors that say where the mistake is."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,10 +88,10 @@ def test_a_value_out_of_bounds_is_refused_in_the_library_too() -> None:
         Settings(port=70_000)
 
 
-def test_true_is_no_number_and_none_no_value_where_there_is_a_default() -> None:
-    for broken in (lambda: Settings(max_num_seqs=True), lambda: Settings(policy=None)):  # type: ignore[arg-type]
-        with pytest.raises(ConfigError):
-            broken()
+@pytest.mark.parametrize("broken", [{"max_num_seqs": True}, {"policy": None}, {"prefix_caching": 1}])
+def test_true_is_no_number_one_is_no_switch_and_none_no_value(broken: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Settings(**broken)
 
 
 def test_more_sequences_than_tokens_of_a_step_are_refused_with_the_value_that_would_work() -> None:

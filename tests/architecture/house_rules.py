@@ -26,7 +26,7 @@ everything_below = (
     "core", "spec", "clock", "hub", "packaged", "terminal", "config", "config_sources", "sizing", "model",
     "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
 )  # fmt: skip
-web = ("fastapi", "starlette", "pydantic", "uvicorn", "msgspec", "anyio")
+web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "msgspec", "anyio")
 
 # An area is the first name below headway: a folder or a file. One that is not here may import nothing.
 import_table = {
@@ -115,6 +115,12 @@ def violations(package: Path) -> list[Violation]:
     found = [v for source in sources for check in per_file for v in check(source, package)]
     found += [*unused_files(sources, package), *long_core(sources)]
     return sorted(found, key=lambda v: (v.file, v.line, v.rule))
+
+
+def size_violations(folder: Path) -> list[Violation]:
+    """What is too long, or does not say its purpose, in a folder outside the package: tests, benchmarks."""
+    sources = [_read(path, folder) for path in sorted(folder.rglob("*.py"))]
+    return [v for source in sources for check in (sizes_kept, purpose_stated) for v in check(source, folder)]
 
 
 def _read(path: Path, package: Path) -> Source:

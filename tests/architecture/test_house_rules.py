@@ -3,7 +3,14 @@
 from pathlib import Path
 
 import pytest
-from tests.architecture.house_rules import import_table, modules_loaded, torch_free, violations
+
+from tests.architecture.house_rules import (
+    import_table,
+    modules_loaded,
+    size_violations,
+    torch_free,
+    violations,
+)
 
 package = Path(__file__).parents[2] / "src" / "headway"
 purpose = '"""What it owns."""\n'
@@ -25,6 +32,12 @@ def broken(folder: Path) -> list[tuple[str, str]]:
 def test_the_package_breaks_no_rule() -> None:
     found = violations(package)
     assert not found, "\n".join(f"{v.file}:{v.line}: {v.rule}: {v.message}" for v in found)
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_tests_and_benchmarks_keep_the_sizes_too(folder: str) -> None:
+    found = size_violations(package.parents[1] / folder)
+    assert not found, "\n".join(f"{folder}/{v.file}:{v.line}: {v.message}" for v in found)
 
 
 def test_every_area_of_the_package_stands_in_the_import_table() -> None:
