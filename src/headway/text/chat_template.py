@@ -20,7 +20,7 @@ from headway.text.tokenizer import Tokenizer
 
 answer_s = 20.0  # on a machine that is busy the process waits for its share of `cpu_s`
 _no_template = (
-    "{{ raise_exception('this model has no chat template: use completions, or give one with %s') }}"
+    "{{ raise_exception('this model has no chat template: use completions, or --chat-template FILE') }}"
 )
 
 
@@ -43,11 +43,11 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, file: str | None = None) -> Self:
-        """The template in `file`, else the model's own, else one that refuses every conversation by saying why.
+        """The template in `file`, else the model's own, else one that refuses all conversations and says why.
 
         Raises TemplateError.
         """
-        source = tokenizer.chat_template or _no_template % "--chat-template FILE"
+        source = tokenizer.chat_template or _no_template
         if file is not None:
             try:
                 source = Path(file).read_text(encoding="utf-8")

@@ -29,6 +29,9 @@ class Tokenizer:
         self.eos_ids = parts.eos_ids
         self.chat_template = parts.chat_template
         self.named_tokens = parts.named_tokens
+        # NFC, which byte-level families use, makes one character of at most four; the others only mark spaces
+        shrinks = parts.spelling.kind == "byte-level" and parts.backend.normalizer is not None
+        self._longest_token = max(map(len, parts.backend.get_vocab())) * (4 if shrinks else 1)
         self.vocab_size = max(parts.backend.get_vocab_size(), 1 + max(added, default=0))
 
     def encode(self, text: str, add_special: bool) -> list[int]:
@@ -39,9 +42,15 @@ class Tokenizer:
         in `text` become those tokens either way. Raises BadText.
         """
         try:
-            return self._backend.encode(text, add_special_tokens=add_special).ids
+            # A batch of one: unlike `encode`, it lets other threads run meanwhile, and computes no offsets.
+            (encoding,) = self._backend.encode_batch_fast([text], add_special_tokens=add_special)
+            return encoding.ids
         except TypeError as error:  # what the library makes of a str that it cannot encode
             raise BadText("the text holds half of a surrogate pair") from error
+
+    def fewest_tokens(self, text: str) -> int:
+        """A lower bound on how many tokens `text` has, at once: what is far too long need not be encoded."""
+        return len(text) // self._longest_token
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """The text of a whole sequence; bytes that are no UTF-8 become U+FFFD."""
