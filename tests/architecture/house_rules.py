@@ -23,7 +23,7 @@ class May(NamedTuple):
 
 
 everything_below = (
-    "core", "spec", "clock", "hub", "packaged", "terminal", "config", "config_sources", "sizing", "model",
+    "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "config", "config_sources", "sizing", "model",
     "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "msgspec", "anyio")
@@ -39,6 +39,7 @@ import_table = {
     "spec": May((), ("safetensors", "gguf")),
     "hub": May(("packaged", "spec"), ("huggingface_hub",)),
     "packaged": May(),
+    "batch": May(),
     "terminal": May((), ("rich",)),
     "model": May(("spec", "core.types", "kernels"), ("torch", "numpy", "safetensors", "gguf")),
     "kernels": May(("spec", "core.types"), ("torch", "numpy")),

@@ -1,0 +1,113 @@
+"""OpenAI's batch files: one request a line in, one answer a line out, each pair joined by its custom_id.
+
+Owns the two formats and how far an answers file has come. Knows no engine and no server.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+URLS = ("/v1/chat/completions", "/v1/completions")
+line_bytes = 16 << 20
+id_characters = 512
+
+
+class BadFile(ValueError):
+    """A file that cannot be used; the message names file, line and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of a requests file."""
+
+    custom_id: str
+    url: str
+    body: dict[str, Any]
+
+
+def read_requests(path: Path) -> Iterator[Item]:
+    """Line by line; empty lines are passed over. Raises BadFile at the line that is wrong."""
+    seen: dict[str, int] = {}
+    for number, line in _lines(path):
+        where = f"{path} line {number}"
+        item = _item(_object(line, where), where)
+        if item.custom_id in seen:
+            first = seen[item.custom_id]
+            raise BadFile(f"{where}: custom_id: {item.custom_id!r} is taken by line {first}")
+        seen[item.custom_id] = number
+        yield item
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(line_bytes + 1):
+                number += 1
+                if len(line) > line_bytes:
+                    raise BadFile(f"{path} line {number}: longer than {line_bytes:,} bytes")
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from error
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BadFile(f"{where}: not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise BadFile(f"{where}: not a JSON object")
+    return found
+
+
+def _item(found: dict[str, Any], where: str) -> Item:
+    custom_id, url, body = found.get("custom_id"), found.get("url"), found.get("body")
+    if not isinstance(custom_id, str) or not 0 < len(custom_id) <= id_characters:
+        raise BadFile(f"{where}: custom_id: not a text of 1 to {id_characters} characters")
+    if found.get("method", "POST") != "POST":
+        raise BadFile(f"{where}: method: not POST")
+    if not isinstance(url, str) or url not in URLS:
+        raise BadFile(f"{where}: url: not one of {', '.join(URLS)}")
+    if not isinstance(body, dict):
+        raise BadFile(f"{where}: body: not a JSON object")
+    if body.get("stream"):
+        raise BadFile(f"{where}: body.stream: an answer in a file is never streamed")
+    return Item(custom_id, url, body)
+
+
+def resume(path: Path) -> set[str]:
+    """The custom_ids that an answers file holds. A last line that was cut short is cut off; no file is none yet.
+
+    Raises BadFile, so that a file which holds anything else is never written to.
+    """
+    answered: set[str] = set()
+    whole = 0
+    if path.exists():
+        for number, line in _lines(path):
+            if not line.endswith(b"\n"):
+                break  # whoever wrote it was killed in the middle
+            custom_id = _object(line, f"{path} line {number}").get("custom_id")
+            if not isinstance(custom_id, str):
+                raise BadFile(f"{path} line {number}: custom_id: missing; not a file of answers")
+            answered.add(custom_id)
+            whole += len(line)
+        if path.stat().st_size > whole:
+            os.truncate(path, whole)
+    return answered
+
+
+def answer_line(item: Item, status: int, body: dict[str, Any]) -> bytes:
+    """A refused request is an answer too: its status and its error stand in `response`."""
+    response = {"status_code": status, "request_id": body.get("id", ""), "body": body}
+    line = {
+        "id": f"headway-{item.custom_id}",
+        "custom_id": item.custom_id,
+        "response": response,
+        "error": None,
+    }
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
