@@ -64,9 +64,10 @@ def test_an_answer_carries_its_request_s_custom_id_and_the_server_s_status_and_b
 def test_a_run_goes_on_after_the_last_whole_line(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     first, second = (answer_line(Item(id, "/v1/completions", {}), 200, {}) for id in "ab")
-    answers.write_bytes(first + second[:20])
-    assert resume(answers) == {"a"}
-    assert answers.read_bytes() == first
+    for cut in range(len(second)):
+        answers.write_bytes(first + second[:cut])
+        assert resume(answers) == {"a"}
+        assert answers.read_bytes() == first
 
 
 def test_nothing_is_answered_where_there_is_no_file(tmp_path: Path) -> None:
@@ -74,7 +75,9 @@ def test_nothing_is_answered_where_there_is_no_file(tmp_path: Path) -> None:
     assert not (tmp_path / "answers.jsonl").exists()
 
 
-@pytest.mark.parametrize("text", ["my diary\n", "{}\n", '{"custom_id": 3}\n'])
+@pytest.mark.parametrize(
+    "text", ["my diary\n", "my diary", "{}\n", '{"custom_id": 3}\n', '{"custom_id": "a"']
+)
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, text: str) -> None:
     other = tmp_path / "other.txt"
     other.write_text(text)

@@ -13,6 +13,7 @@ from typing import Any
 URLS = ("/v1/chat/completions", "/v1/completions")
 line_bytes = 16 << 20
 id_characters = 512
+_answer_begins = b'{"id": "headway-'
 
 
 class BadFile(ValueError):
@@ -81,7 +82,7 @@ def _item(found: dict[str, Any], where: str) -> Item:
 
 
 def resume(path: Path) -> set[str]:
-    """The custom_ids that an answers file holds. A last line that was cut short is cut off; no file is none yet.
+    """The custom_ids that an answers file holds; none if there is no file. A line cut short at its end goes.
 
     Raises BadFile, so that a file which holds anything else is never written to.
     """
@@ -89,8 +90,8 @@ def resume(path: Path) -> set[str]:
     whole = 0
     if path.exists():
         for number, line in _lines(path):
-            if not line.endswith(b"\n"):
-                break  # whoever wrote it was killed in the middle
+            if not line.endswith(b"\n") and _is_ours(line):
+                break  # we were killed in the middle of it
             custom_id = _object(line, f"{path} line {number}").get("custom_id")
             if not isinstance(custom_id, str):
                 raise BadFile(f"{path} line {number}: custom_id: missing; not a file of answers")
@@ -99,6 +100,11 @@ def resume(path: Path) -> set[str]:
         if path.stat().st_size > whole:
             os.truncate(path, whole)
     return answered
+
+
+def _is_ours(cut: bytes) -> bool:
+    """Whether a line that was cut short may be the beginning of an answer."""
+    return cut.startswith(_answer_begins) or _answer_begins.startswith(cut)
 
 
 def answer_line(item: Item, status: int, body: dict[str, Any]) -> bytes:

@@ -23,8 +23,8 @@ class May(NamedTuple):
 
 
 everything_below = (
-    "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "config", "config_sources", "sizing", "model",
-    "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
+    "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "config", "config_sources", "sizing",
+    "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "msgspec", "anyio")
 
