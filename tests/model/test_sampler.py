@@ -1,4 +1,4 @@
-"""How a token comes out of logits: every trick against its plain version, every rule against its definition."""
+"""From logits to a token: every trick against its plain version, every rule against its definition."""
 
 import math
 from itertools import pairwise
@@ -60,7 +60,9 @@ def test_philox_gives_the_words_that_its_authors_published(counter: str, key: st
 
 
 def test_a_uniform_number_depends_on_seed_choice_and_position_and_not_on_who_else_is_drawn() -> None:
-    keys = [(seed, choice, position) for seed in (0, 1, 2**40, -1) for choice in (0, 3) for position in (0, 9)]
+    keys = [
+        (seed, choice, position) for seed in (0, 1, 2**40, -1) for choice in (0, 3) for position in (0, 9)
+    ]
     together = uniforms(*zip(*keys, strict=True)).tolist()
     assert len(set(together)) == len(keys)
     assert [float(uniforms([s], [c], [p])[0]) for s, c, p in keys] == together
@@ -231,9 +233,7 @@ def test_a_nucleus_however_wide_ends_where_a_full_sort_ends_it(spread: float, to
 
 
 def test_penalties_follow_their_formulas_and_count_what_has_been_appended() -> None:
-    sampling = Sampling(
-        temperature=0.0, repetition_penalty=1.5, frequency_penalty=0.25, presence_penalty=0.5
-    )
+    sampling = Sampling(temperature=0.0, repetition_penalty=1.5, frequency_penalty=0.25, presence_penalty=0.5)
     row = logits(1, vocab=60)[0]
     one, output = sequence(sampling, prompt=(3, 3, 8), output=(8,)), [8]
     for token in [*range(20, 50), 8, 21, 21]:
