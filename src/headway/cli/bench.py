@@ -2,7 +2,9 @@
 
 from array import array
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, replace
+from functools import partial
 from os import environ
 from queue import SimpleQueue
 from time import monotonic
@@ -15,12 +17,13 @@ from rich.table import Table
 from headway.bench.offline import Rates, Run, Workload, measure
 from headway.cli import flags
 from headway.cli.ending import last_line, told_plainly
-from headway.config import ConfigError, Settings
+from headway.config import ConfigError
 from headway.config_sources import load_settings
 from headway.core.memory import ceil_div
 from headway.core.types import Event, Finished, Refused, Sampling, Stepped
 from headway.hub import resolve
 from headway.llm.engine_thread import EngineGone, EngineThread
+from headway.sizing import Facts
 from headway.terminal import counting, fetching
 
 app = typer.Typer(no_args_is_help=True, help="Measure an engine.")
@@ -65,17 +68,12 @@ def offline(
         )
         with fetching(settings.model) as progress:
             path = resolve(settings.model, progress=progress)
-        engine = EngineThread(settings, path, lambda phase, seconds: None)
-        _check_room(engine, settings, max(sizes), prompt_tokens + output_tokens)
-    workload = Workload(prompt_tokens, output_tokens, engine.facts.vocab, repeat, settings.seed or 0)
-    try:
-        with counting("measuring", len(sizes) * (repeat + 1), shown=True) as done:
-            results = [
-                measure(lambda prompts, tokens: _run(engine, prompts, tokens), workload, size, done)
-                for size in sizes
-            ]
-    finally:
-        engine.close()
+        with closing(EngineThread(settings, path, lambda phase, seconds: None)) as engine:
+            _check_room(engine.facts, max(sizes), prompt_tokens + output_tokens)
+            workload = Workload(prompt_tokens, output_tokens, engine.facts.vocab, repeat, settings.seed or 0)
+            with counting("measuring", len(sizes) * (repeat + 1), shown=True) as done:
+                run = partial(_run, engine)
+                results = [measure(run, workload, size, done) for size in sizes]
     _show(results)
     if json:
         last_line({"model": settings.model, "results": [asdict(rates) for rates in results]})
@@ -90,9 +88,8 @@ def _sizes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _check_room(engine: EngineThread, settings: Settings, batch_size: int, tokens: int) -> None:
+def _check_room(facts: Facts, batch_size: int, tokens: int) -> None:
     """Every sequence must stay in, or pre-emption would be measured."""
-    facts = engine.facts
     if tokens > facts.max_model_len:
         raise ConfigError(
             f"--prompt-tokens and --output-tokens make {tokens} together; "

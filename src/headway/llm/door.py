@@ -11,23 +11,23 @@ from math import isfinite
 from random import SystemRandom
 
 from headway.core.types import Sampling
+from headway.server.fields import largest_seed, most_logprobs, most_tokens
 from headway.text.tokenizer import Tokenizer
 
-largest_seed = (1 << 63) - 1
-# field -> lowest and highest value; of whole numbers where both are whole
+# field -> lowest and highest value; of whole numbers where both are whole. The same as over HTTP.
 _bounds: dict[str, tuple[float, float]] = {
-    "max_tokens": (1, 1 << 24),
-    "min_tokens": (0, 1 << 24),
-    "top_k": (0, 1 << 24),
-    "temperature": (0.0, 100.0),
+    "max_tokens": (1, most_tokens),
+    "min_tokens": (0, most_tokens),
+    "top_k": (0, most_tokens),
+    "temperature": (0.0, 2.0),
     "top_p": (1e-9, 1.0),
     "min_p": (0.0, 1.0),
     "frequency_penalty": (-2.0, 2.0),
     "presence_penalty": (-2.0, 2.0),
-    "repetition_penalty": (1e-3, 100.0),
+    "repetition_penalty": (1e-9, 100.0),
     "seed": (0, largest_seed),
-    "logprobs": (0, 20),
-    "prompt_logprobs": (0, 20),
+    "logprobs": (0, most_logprobs),
+    "prompt_logprobs": (0, most_logprobs),
 }
 
 
