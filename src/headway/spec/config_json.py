@@ -1,11 +1,11 @@
 """config.json -> ModelSpec, as transformers 5 understands it, whichever of its versions wrote the file.
 
-Owns what each family's configuration means, and what it means where a key is left out. Opens no file.
+Owns what each family's configuration means. Opens no file.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
+from headway.spec.config_defaults import left_out
 from headway.spec.fields import (
     Fields,
     max_ffn,
@@ -44,50 +44,6 @@ _activations: dict[str, Activation] = {
     "gelu_pytorch_tanh": "gelu_tanh",
 }
 
-# What the files leave out. Gemma 3's larger models name little more than what differs from these.
-_qwen = {
-    "max_position_embeddings": 32_768,
-    "use_sliding_window": False,
-    "sliding_window": 4_096,
-    "max_window_layers": 28,
-}
-_gemma3 = {
-    "vocab_size": 262_208,
-    "hidden_size": 2_304,
-    "intermediate_size": 9_216,
-    "num_hidden_layers": 26,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "head_dim": 256,
-    "hidden_act": "gelu_pytorch_tanh",
-    "max_position_embeddings": 131_072,
-    "tie_word_embeddings": True,
-    "query_pre_attn_scalar": 256,
-    "sliding_window": 4_096,
-    "sliding_window_pattern": 6,
-    "eos_token_id": 1,
-    "bos_token_id": 2,
-}
-_special_ids = {"eos_token_id": 2, "bos_token_id": 1}
-_defaults: dict[Family, Mapping[str, object]] = {
-    "llama": {"max_position_embeddings": 2_048, **_special_ids},
-    "mistral": {
-        "max_position_embeddings": 131_072,
-        "num_key_value_heads": 8,
-        "sliding_window": 4_096,
-        **_special_ids,
-    },
-    "qwen2": _qwen,
-    "qwen3": {**_qwen, "head_dim": 128},
-    "falcon": {
-        "max_position_embeddings": 2_048,
-        "tie_word_embeddings": True,
-        "eos_token_id": 11,
-        "bos_token_id": 11,
-    },
-    "gemma3": _gemma3,
-}
-
 
 def spec_from_config(config: Fields, generation: Fields) -> ModelSpec:
     """`generation` (generation_config.json, or empty) has the last word on the ids that end a text."""
@@ -95,7 +51,7 @@ def spec_from_config(config: Fields, generation: Fields) -> ModelSpec:
     outer = config
     if config.text("model_type") == "gemma3":
         config = config.within("text_config")
-    config = config.with_defaults(_defaults[family])
+    config = config.with_defaults(left_out[family])
     if family == "falcon":
         spec = _falcon(config)
     elif family == "gemma3":
