@@ -149,7 +149,7 @@ def test_a_stream_s_pieces_add_up_to_its_output(llm: LLM) -> None:
 
     *pieces, last = asyncio.run(collect())
     assert last.output is not None
-    assert len(pieces) >= 12
+    assert len(pieces) >= 5  # a step's token may not be a whole character yet
     assert "".join(piece.text for piece in (*pieces, last)) == last.output.text
     assert [id for piece in pieces for id in piece.token_ids] == list(last.output.token_ids)
     assert last.output.token_ids == one(llm, "stream").token_ids
@@ -173,6 +173,7 @@ def test_leaving_a_stream_early_frees_its_place(folder: Path) -> None:
     ("prompt", "sampling", "field"),
     [
         ("", greedy, "prompt"),
+        ("half of a pair: \ud800", greedy, "prompt"),
         ([[]], greedy, "prompt"),
         ([[300]], greedy, "prompt"),
         ([[-1]], greedy, "prompt"),

@@ -12,7 +12,7 @@ from random import SystemRandom
 
 from headway.core.types import Sampling
 from headway.server.fields import largest_seed, most_logprobs, most_tokens
-from headway.text.tokenizer import Tokenizer
+from headway.text.tokenizer import BadText, Tokenizer
 
 # field -> lowest and highest value; of whole numbers where both are whole. The same as over HTTP.
 _bounds: dict[str, tuple[float, float]] = {
@@ -44,12 +44,18 @@ class Door:
         self._seeds = count(SystemRandom().randrange(largest_seed // 2) if seed is None else seed)
 
     def token_ids(self, prompt: str | Sequence[int]) -> "array[int]":
-        ids = self._tokenizer.encode(prompt, add_special=True) if isinstance(prompt, str) else prompt
+        ids = self.text_ids(prompt, add_special=True) if isinstance(prompt, str) else prompt
         if len(ids) == 0:
             raise BadRequest("prompt: it has no token")
         if not all(type(id) is int and 0 <= id < self._vocab for id in ids):
             raise BadRequest(f"prompt: token ids are whole numbers from 0 to {self._vocab - 1}")
         return array("i", ids)
+
+    def text_ids(self, text: str, *, add_special: bool) -> list[int]:
+        try:
+            return self._tokenizer.encode(text, add_special)
+        except BadText as error:
+            raise BadRequest(f"prompt: {error}") from error
 
     def sampling(self, sampling: Sampling) -> Sampling:
         """The same with a seed and the model's ends of text, fit for the engine."""

@@ -116,12 +116,12 @@ class EngineThread:
     def facts(self) -> Facts:
         return self._built.facts
 
-    def submit(self, prompt: "array[int]", sampling: Sampling, listener: Listener) -> int:
-        """Hand a request in; its events come to `listener`. Returns its id. Raises EngineGone."""
+    def submit(self, prompt: "array[int]", sampling: Sampling, listener: Listener) -> Request:
+        """Hand a request in; its events come to `listener`. Raises EngineGone."""
         request = Request(next(self._ids), prompt, sampling, time.monotonic())
         self.switchboard.connect(request.id, listener)
         self._inbox.put(request)
-        return request.id
+        return request
 
     def submit_together(
         self, prompts: Sequence["array[int]"], sampling: Sampling, listener: Listener

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self, cast
 
 from headway.build import Told
 from headway.config import Settings
-from headway.core.types import Accepted, Cancel, Event, Reason, Refused, Sampling, Stepped
+from headway.core.types import Accepted, Cancel, Event, Refused, Sampling, Stepped
 from headway.hub import resolve
 from headway.llm.door import BadRequest, Door
 from headway.llm.engine_thread import EngineGone, EngineThread
@@ -121,24 +121,24 @@ class LLM:
             with suppress(RuntimeError):  # the caller's loop is closed: nobody is left to tell
                 loop.call_soon_threadsafe(heard.put_nowait, event)
 
-        request_id = self._engine.submit(asked.prompt, asked.sampling, listen)
-        assembly, output = Assembly(asked.sampling, self.tokenizer), None
+        request = self._engine.submit(asked.prompt, asked.sampling, listen)
+        assembly, output = Assembly(request, self.tokenizer), None
         try:
             while output is None:
-                piece = self._add(request_id, assembly, await heard.get())
-                output = piece.output
-                if piece.text or piece.token_ids or output is not None:
+                piece = self._add(assembly, await heard.get())
+                if piece is not None:
+                    output = piece.output
                     yield piece
         finally:
             if output is None:
-                self._engine.cancel(Cancel(request_id))
+                self._engine.cancel(Cancel(request.id))
 
     def ask(self, prompt: str | Sequence[int], sampling: Sampling) -> Asked:
         return Asked(self._door.token_ids(prompt), self._door.sampling(sampling))
 
     def ask_chat(self, messages: Sequence[Message], sampling: Sampling | None) -> Asked:
         text = self._template.render(list(messages))
-        prompt = array("i", self.tokenizer.encode(text, add_special=False))  # the template writes them
+        prompt = array("i", self._door.text_ids(text, add_special=False))  # the template writes them
         if sampling is None:
             sampling = Sampling(max_tokens=max(1, self.facts.max_model_len - len(prompt)))
         return Asked(prompt, self._door.sampling(sampling))
@@ -146,19 +146,20 @@ class LLM:
     def as_finished(self, asked: Iterable[Asked]) -> Iterator[tuple[int, Output | BadRequest]]:
         """Each request's place and what became of it, as they end. Leaving early cancels the rest."""
         heard: Heard = SimpleQueue()
-        inside: dict[int, tuple[int, Assembly]] = {}  # place -> request id, assembly
+        inside: dict[
+            int, tuple[int, Assembly]
+        ] = {}  # by place: the engine's id of the request, its sum so far
         coming = enumerate(asked)
         try:
             while True:
                 while len(inside) < self._window and (entry := next(coming, None)) is not None:
-                    place, request = entry
-                    listen = partial(_put, heard, place)
-                    request_id = self._engine.submit(request.prompt, request.sampling, listen)
-                    inside[place] = request_id, Assembly(request.sampling, self.tokenizer)
+                    place, (prompt, sampling) = entry
+                    request = self._engine.submit(prompt, sampling, partial(_put, heard, place))
+                    inside[place] = request.id, Assembly(request, self.tokenizer)
                 if not inside:
                     return
                 place, event = heard.get()
-                ended = self._ended(*inside[place], event)
+                ended = self._ended(inside[place][1], event)
                 if ended is not None:
                     del inside[place]
                     yield place, ended
@@ -166,27 +167,25 @@ class LLM:
             for request_id, _ in inside.values():
                 self._engine.cancel(Cancel(request_id))
 
-    def _ended(
-        self, request_id: int, assembly: Assembly, event: Event | EngineGone
-    ) -> Output | BadRequest | None:
+    def _ended(self, assembly: Assembly, event: Event | EngineGone) -> Output | BadRequest | None:
         try:
-            return self._add(request_id, assembly, event).output
+            piece = self._add(assembly, event)
         except BadRequest as refusal:
             return refusal
+        return None if piece is None else piece.output
 
-    def _add(self, request_id: int, assembly: Assembly, event: Event | EngineGone) -> Piece:
+    def _add(self, assembly: Assembly, event: Event | EngineGone) -> Piece | None:
         """Add one event up; where it completes a stop string, tell the engine."""
         if isinstance(event, EngineGone):
             raise event
         if isinstance(event, Refused):
             raise BadRequest(event.message)
         if isinstance(event, Accepted | Stepped):
-            return Piece("", ())
-        running = assembly.stop_at is None
-        piece = assembly.add(event)
-        if running and assembly.stop_at is not None:
-            self._engine.cancel(Cancel(request_id, 0, Reason.STOP, assembly.stop_at))
-        return piece
+            return None
+        cancel = assembly.add(event)
+        if cancel is not None:
+            self._engine.cancel(cancel)
+        return assembly.take()
 
     def _all(self, asked: Sequence[Asked], progress: bool) -> list[Output]:
         outputs: dict[int, Output] = {}

@@ -1,13 +1,13 @@
 """What a request gave, and how it is put together from the engine's events.
 
-Owns the way from token ids to text for one continuation. Finds stop strings; the cancel is the caller's.
+Owns the sum. The way from tokens to text, stop strings included, is the server's own (`server/choice.py`).
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headway.core.types import Finished, Logprob, PromptScored, Reason, Sampling, Token
-from headway.text.detokenizer import Detokenizer
+from headway.core.types import Cancel, Finished, Logprob, PromptScored, Reason, Request, Token
+from headway.server.choice import Choice
 from headway.text.tokenizer import Tokenizer
 
 
@@ -51,54 +51,54 @@ class Piece(NamedTuple):
 
 
 class Assembly:
-    """Adds one request's events up. `stop_at`: a stop string was found, and so many tokens count."""
+    """Adds one request's events up."""
 
-    def __init__(self, sampling: Sampling, tokenizer: Tokenizer) -> None:
-        self.stop_at: int | None = None
-        self._sampling = sampling
-        self._detokenizer = Detokenizer(tokenizer, sampling.stop_strings, min_tokens=sampling.min_tokens)
-        self._texts: list[str] = []
+    def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
+        self._request_id = request.id
+        self._choice = Choice(request, 0, 0, tokenizer)
+        self._text = ""
         self._token_ids: list[int] = []
         self._logprobs: list[Logprob] = []
         self._prompt_logprobs: list[Logprob] = []
 
-    def add(self, event: Token | PromptScored | Finished) -> Piece:
-        if isinstance(event, Finished):
-            return self._finish(event)
-        if isinstance(event, PromptScored):
-            self._prompt_logprobs += event.logprobs
-            return Piece("", ())
-        if self.stop_at is not None:  # made before the cancel arrived
-            return Piece("", ())
-        self._token_ids.append(event.token)
-        if event.logprob is not None:
-            self._logprobs.append(event.logprob)
-        if event.token in self._sampling.stop_ids and len(self._token_ids) >= self._sampling.min_tokens:
-            return Piece("", (event.token,))  # it ends the answer, and is no part of its text
-        piece = self._detokenizer.push((event.token,))
-        self._texts.append(piece.text)
-        if piece.stopped_at is not None:
-            self.stop_at = piece.stopped_at
-        return Piece(piece.text, (event.token,))
+    def add(self, event: Token | PromptScored | Finished) -> Cancel | None:
+        """What the engine must be told: it goes on where a stop string has ended the text."""
+        match event:
+            case PromptScored():
+                self._prompt_logprobs += event.logprobs
+            case Finished():
+                self._choice.finish(event)
+            case Token():
+                if self._choice.push(event):
+                    return Cancel(self._request_id, 0, Reason.STOP, self._choice.stopped_at)
+        return None
 
-    def _finish(self, event: Finished) -> Piece:
-        rest = "" if self.stop_at is not None else self._detokenizer.flush()
-        self._texts.append(rest)
-        count = event.output_tokens if self.stop_at is None else self.stop_at
-        output = Output(
-            text="".join(self._texts),
+    def take(self) -> Piece | None:
+        """What is new, if anything is."""
+        delta = self._choice.take()
+        if delta is None:
+            return None
+        self._text += delta.text
+        self._token_ids += delta.tokens
+        self._logprobs += delta.logprobs
+        output = None if delta.reason is None else self._output(delta.reason)
+        return Piece(delta.text, delta.tokens, output)
+
+    def _output(self, reason: Reason) -> Output:
+        end, count = self._choice.finished, self._choice.output_tokens
+        assert end is not None, "a reason comes with the end"
+        return Output(
+            text=self._text,
             token_ids=tuple(self._token_ids[:count]),
-            # the end by length may cross the cancel; the stop string came first all the same
-            reason=event.reason if self.stop_at is None else Reason.STOP,
-            usage=Usage(event.prompt_tokens, event.cached_tokens, count),
-            timings=_timings(event),
-            logprobs=tuple(self._logprobs[:count]),
+            reason=reason,
+            usage=Usage(end.prompt_tokens, end.cached_tokens, count),
+            timings=_timings(end),
+            logprobs=tuple(self._logprobs),
             prompt_logprobs=tuple(self._prompt_logprobs),
-            detail=event.detail,
+            detail=end.detail,
         )
-        return Piece(rest, (), output)
 
 
-def _timings(event: Finished) -> Timings:
-    queue, prefill, decode = event.queue_ns, event.prefill_ns, event.decode_ns
+def _timings(end: Finished) -> Timings:
+    queue, prefill, decode = end.queue_ns, end.prefill_ns, end.decode_ns
     return Timings(queue / 1e9, prefill / 1e9, decode / 1e9, (queue + prefill + decode) / 1e9)
