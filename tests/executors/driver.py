@@ -4,18 +4,22 @@ from array import array
 from itertools import count
 
 from headway.core.types import Batch, Grown, Joined, Outcome, Sampling, Slice
-from headway.executors.runner import Runner
+from headway.executors.runner import Model, Runner
+from headway.model.kv import KVCache
 from tests.executors.hashing_model import HashingModel, make_cache
+
+BLOCKS = 64
 
 
 class Driver:
     """Blocks are handed out of order, so that a table is never the identity."""
 
-    def __init__(self, model: HashingModel | None = None, block_size: int = 4, slab_rows: int = 128) -> None:
-        self.model = model or HashingModel()
-        self.runner = Runner(self.model, make_cache(64, block_size), slab_rows)
-        self._size = block_size
-        self._free = [(7 * i) % 64 for i in range(64)]
+    def __init__(self, model: Model | None = None, kv: KVCache | None = None, slab_rows: int = 128) -> None:
+        kv = kv or make_cache(BLOCKS)
+        assert kv.blocks == BLOCKS
+        self.runner = Runner(model or HashingModel(), kv, slab_rows)
+        self._size = kv.block_size
+        self._free = [(7 * i) % BLOCKS for i in range(BLOCKS)]
         self._blocks: dict[int, list[int]] = {}
         self._batch_ids = count()
         self._gone: list[int] = []

@@ -138,12 +138,13 @@ def test_one_sequences_bad_logits_fail_it_and_leave_the_others_as_they_were() ->
 
 
 def test_a_sequence_that_failed_is_not_computed_again_and_fails_until_it_is_gone() -> None:
-    driver = Driver()
+    model = HashingModel()
+    driver = Driver(model)
     driver.join(0, [POISON], GREEDY)
     driver.step(Slice(0, 0, 1, samples=True))
     (again,) = driver.step(Slice(0, 1, 1, samples=True))
     assert again.failure is not None
-    assert driver.model.steps == [1]
+    assert model.steps == [1]
     driver.leave(0)
     driver.join(0, PROMPT, GREEDY)
     assert tokens_of(driver.step(Slice(0, 0, 11, samples=True))) == plainly(PROMPT, 1)
