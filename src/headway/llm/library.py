@@ -146,26 +146,24 @@ class LLM:
     def as_finished(self, asked: Iterable[Asked]) -> Iterator[tuple[int, Output | BadRequest]]:
         """Each request's place and what became of it, as they end. Leaving early cancels the rest."""
         heard: Heard = SimpleQueue()
-        inside: dict[
-            int, tuple[int, Assembly]
-        ] = {}  # by place: the engine's id of the request, its sum so far
+        inside: dict[int, Assembly] = {}  # by place
         coming = enumerate(asked)
         try:
             while True:
                 while len(inside) < self._window and (entry := next(coming, None)) is not None:
                     place, (prompt, sampling) = entry
                     request = self._engine.submit(prompt, sampling, partial(_put, heard, place))
-                    inside[place] = request.id, Assembly(request, self.tokenizer)
+                    inside[place] = Assembly(request, self.tokenizer)
                 if not inside:
                     return
                 place, event = heard.get()
-                ended = self._ended(inside[place][1], event)
+                ended = self._ended(inside[place], event)
                 if ended is not None:
                     del inside[place]
                     yield place, ended
         finally:
-            for request_id, _ in inside.values():
-                self._engine.cancel(Cancel(request_id))
+            for assembly in inside.values():
+                self._engine.cancel(Cancel(assembly.request_id))
 
     def _ended(self, assembly: Assembly, event: Event | EngineGone) -> Output | BadRequest | None:
         try:

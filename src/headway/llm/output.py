@@ -54,7 +54,7 @@ class Assembly:
     """Adds one request's events up."""
 
     def __init__(self, request: Request, tokenizer: Tokenizer) -> None:
-        self._request_id = request.id
+        self.request_id = request.id
         self._choice = Choice(request, 0, 0, tokenizer)
         self._text = ""
         self._token_ids: list[int] = []
@@ -70,7 +70,7 @@ class Assembly:
                 self._choice.finish(event)
             case Token():
                 if self._choice.push(event):
-                    return Cancel(self._request_id, 0, Reason.STOP, self._choice.stopped_at)
+                    return Cancel(self.request_id, 0, Reason.STOP, self._choice.stopped_at)
         return None
 
     def take(self) -> Piece | None:
