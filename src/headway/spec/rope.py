@@ -10,6 +10,7 @@ from headway.spec.model import LinearScaling, Llama3Scaling, Rope, RopeScaling, 
 
 default_theta = 10_000.0
 gemma3_theta, gemma3_window_theta = 1_000_000.0, 10_000.0
+_kinds = ("default", "linear", "llama3", "yarn")
 
 
 def read_rope(config: Fields) -> Rope:
@@ -50,11 +51,14 @@ def _rope(config: Fields, parameters: Fields | None, theta: float) -> Rope:
     return Rope(parameters.number("rope_theta", theta), _scaling(config, parameters))
 
 
-def _scaling(config: Fields, parameters: Fields) -> RopeScaling | None:  # noqa: RET503  # refuse never returns
+def _scaling(config: Fields, parameters: Fields) -> RopeScaling | None:
     key = "rope_type" if parameters.has("rope_type") else "type"
     kind = parameters.text(key, "default")
-    if kind == "default":
-        return None
+    if kind in ("dynamic", "longrope"):
+        # Frequencies change with the longest sequence of a batch; keys in the cache stay turned as they were.
+        parameters.refuse(key, f"{kind!r} makes a text's answer depend on the longest text beside it")
+    if kind not in _kinds:
+        parameters.refuse(key, f"{kind!r} is not supported; supported: {', '.join(_kinds)}")
     if kind == "linear":
         return LinearScaling(parameters.number("factor"))
     if kind == "llama3":
@@ -64,15 +68,7 @@ def _scaling(config: Fields, parameters: Fields) -> RopeScaling | None:  # noqa:
             high_freq_factor=parameters.number("high_freq_factor"),
             original_max_positions=_original_positions(config, parameters),
         )
-    if kind == "yarn":
-        return _yarn(config, parameters)
-    reason = "is not supported; supported: default, linear, llama3, yarn"
-    if kind in ("dynamic", "longrope"):
-        # Frequencies change with the longest sequence of a batch; keys in the cache stay turned as they were.
-        reason = (
-            "depends on the longest text of a batch, so that a text's answer would depend on its neighbours"
-        )
-    parameters.refuse(key, f"{kind!r} {reason}")
+    return _yarn(config, parameters) if kind == "yarn" else None
 
 
 def _yarn(config: Fields, parameters: Fields) -> YarnScaling:
