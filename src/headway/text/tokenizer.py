@@ -49,7 +49,10 @@ class Tokenizer:
             raise BadText("the text holds half of a surrogate pair") from error
 
     def fewest_tokens(self, text: str) -> int:
-        """A lower bound on how many tokens `text` has, at once: what is far too long need not be encoded."""
+        """A lower bound on the tokens of `text`, at once: what is far too long need not be encoded.
+
+        Characters that the vocabulary cannot spell (in some, control characters) count as if it could.
+        """
         return len(text) // self._longest_token
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
