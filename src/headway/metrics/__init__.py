@@ -1,0 +1,1 @@
+"""What happened, added up, and its exposition."""

@@ -1,0 +1,207 @@
+"""The ledger as Prometheus text: our own names, and the ones that dashboards and routers made for vLLM read.
+
+Owns names, labels and the registry. Adds nothing up.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from headway.core.types import Reason
+from headway.metrics.histogram import Histogram
+from headway.metrics.ledger import Latencies, Ledger
+
+_vllm_labels = ("model_name", "engine")
+_vllm_reasons = {
+    Reason.STOP: "stop",
+    Reason.LENGTH: "length",
+    Reason.CANCELLED: "abort",
+    Reason.ERROR: "error",
+}
+
+
+class Pool(NamedTuple):
+    """The KV cache's size."""
+
+    block_size: int
+    blocks: int
+
+
+class Outlook(NamedTuple):
+    """What the ledger cannot know, at the moment of a scrape."""
+
+    now_s: float
+    state: str  # the engine's
+    pool: Pool | None  # None while it loads
+
+
+def exposition(ledger: Ledger, model: str, outlook: Callable[[], Outlook]) -> Callable[[], bytes]:
+    """A function that gives the text of /metrics."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(ledger, model, outlook))
+    return lambda: generate_latest(registry)
+
+
+class _Collector:
+    def __init__(self, ledger: Ledger, model: str, outlook: Callable[[], Outlook]) -> None:
+        self._ledger = ledger
+        self._model = model
+        self._outlook = outlook
+
+    def describe(self) -> list[Metric]:
+        return []  # nothing is collected at registration
+
+    def collect(self) -> Iterator[Metric]:
+        outlook = self._outlook()
+        yield from self._own_counts()
+        yield from self._own_state(outlook)
+        yield from self._own_latencies()
+        yield from self._vllm_counts(outlook)
+        yield from self._vllm_histograms()
+
+    # ---- headway:
+
+    def _own_counts(self) -> Iterator[Metric]:
+        ledger = self._ledger
+        accepted = [((name,), count) for name, count in ledger.accepted.items()]
+        yield _counter("headway:accepted", "Sequences accepted.", ("class",), accepted)
+        finished = [((name, reason), count) for (name, reason), count in ledger.finished.items()]
+        yield _counter("headway:finished", "Sequences ended.", ("class", "reason"), finished)
+        refused = [((name, reason), count) for (name, reason), count in ledger.refused.items()]
+        yield _counter("headway:rejected", "Requests refused by the engine.", ("class", "reason"), refused)
+        causes = {Reason.CANCELLED: "client_gone", Reason.ERROR: "failed"}
+        aborted = [
+            ((cause,), sum(count for (_, reason), count in ledger.finished.items() if reason is ended))
+            for ended, cause in causes.items()
+        ]
+        yield _counter("headway:aborted", "Sequences ended before their time.", ("cause",), aborted)
+        for name, help, value in (
+            ("headway:preemptions", "Sequences that gave their blocks up.", ledger.preemptions),
+            ("headway:recomputed_tokens", "Tokens computed again after that.", ledger.recomputed_tokens),
+            ("headway:wasted_tokens", "Tokens made behind a stop string.", ledger.wasted_tokens),
+            ("headway:prefix_query_tokens", "Prompt tokens looked up.", ledger.prefix_query_tokens),
+            ("headway:prefix_hit_tokens", "Prompt tokens found computed.", ledger.prefix_hit_tokens),
+        ):
+            yield _counter(name, help, (), [((), value)])
+
+    def _own_state(self, outlook: Outlook) -> Iterator[Metric]:
+        ledger, step = self._ledger, self._ledger.last_step
+        yield _gauge("headway:engine_state", "1 for the state it is in.", ("state",), [((outlook.state,), 1)])
+        yield _gauge("headway:running", "Sequences holding blocks.", (), [((), ledger.running)])
+        yield _gauge("headway:waiting", "Sequences that wait.", (), [((), ledger.waiting)])
+        oldest_s = ledger.oldest_wait_s(outlook.now_s)
+        yield _gauge("headway:oldest_wait_seconds", "Oldest request without a token.", (), [((), oldest_s)])
+        blocks = [((state,), count) for state, count in self._blocks(outlook.pool).items()]
+        yield _gauge("headway:kv_blocks", "KV blocks by state.", ("state",), blocks)
+        yield _histogram("headway:step_seconds", "Time of a step.", (), [((), ledger.step_seconds)])
+        if step is not None:
+            age_s = max(0.0, outlook.now_s - step.at_s)
+            yield _gauge("headway:last_step_age_seconds", "Since the last step ended.", (), [((), age_s)])
+            yield _gauge("headway:step_budget_tokens", "Budget of the last step.", (), [((), step.budget)])
+            unused = step.slots_unused if ledger.open else 0
+            yield _gauge("headway:kv_slots_unused", "Slots held without a token.", (), [((), unused)])
+
+    def _blocks(self, pool: Pool | None) -> dict[str, int]:
+        """With nothing open no block is in use, though the last frame may have been sent before a cancel."""
+        step = self._ledger.last_step
+        if pool is None:
+            return {}
+        if step is None:
+            return {"free": pool.blocks, "used": 0, "cached": 0}
+        used = step.blocks_used if self._ledger.open else 0
+        return {"free": pool.blocks - used - step.blocks_cached, "used": used, "cached": step.blocks_cached}
+
+    def _own_latencies(self) -> Iterator[Metric]:
+        classes = sorted(self._ledger.latencies.items())
+        for name, help, pick in _own_histograms:
+            yield _histogram(name, help, ("class",), [((c,), pick(latencies)) for c, latencies in classes])
+
+    # ---- vllm:
+
+    def _vllm_counts(self, outlook: Outlook) -> Iterator[Metric]:
+        ledger, labels = self._ledger, (self._model, "0")
+        used = self._blocks(outlook.pool).get("used", 0)
+        share = used / outlook.pool.blocks if outlook.pool else 0.0
+        for name, help, value in (
+            ("vllm:num_requests_running", "Sequences holding blocks.", ledger.running),
+            ("vllm:num_requests_waiting", "Sequences that wait.", ledger.waiting),
+            ("vllm:kv_cache_usage_perc", "Share of the KV blocks in use, 0 to 1.", share),
+        ):
+            yield _gauge(name, help, _vllm_labels, [(labels, value)])
+        if outlook.pool is not None:
+            names = (*_vllm_labels, "block_size", "num_gpu_blocks")
+            values = (*labels, str(outlook.pool.block_size), str(outlook.pool.blocks))
+            yield _gauge("vllm:cache_config_info", "Size of the KV cache.", names, [(values, 1)])
+        for name, help, value in (
+            ("vllm:prompt_tokens", "Prompt tokens of requests that reached a token.", ledger.prompt_tokens),
+            ("vllm:generation_tokens", "Tokens generated.", ledger.output_tokens),
+            ("vllm:num_preemptions", "Pre-emptions.", ledger.preemptions),
+            ("vllm:prefix_cache_queries", "Prompt tokens looked up.", ledger.prefix_query_tokens),
+            ("vllm:prefix_cache_hits", "Prompt tokens found computed.", ledger.prefix_hit_tokens),
+        ):
+            yield _counter(name, help, _vllm_labels, [(labels, value)])
+        totals = dict.fromkeys(Reason, 0)
+        for (_, reason), count in ledger.finished.items():
+            totals[reason] += count
+        ended = [((*labels, _vllm_reasons[reason]), count) for reason, count in totals.items()]
+        yield _counter("vllm:request_success", "Sequences ended.", (*_vllm_labels, "finished_reason"), ended)
+
+    def _vllm_histograms(self) -> Iterator[Metric]:
+        labels = (self._model, "0")
+        latencies = self._ledger.latencies.values()
+        for name, help, pick in _vllm_latencies:
+            all_classes = _merged([pick(each) for each in latencies] or [pick(Latencies())])
+            yield _histogram(name, help, _vllm_labels, [(labels, all_classes)])
+        steps = self._ledger.step_tokens
+        yield _histogram("vllm:iteration_tokens_total", "Tokens of a step.", _vllm_labels, [(labels, steps)])
+
+
+Pick = Callable[[Latencies], Histogram]
+_own_histograms: tuple[tuple[str, str, Pick], ...] = (
+    ("headway:ttft_seconds", "Arrival to first token.", lambda each: each.ttft),
+    ("headway:itl_seconds", "Between neighbouring tokens.", lambda each: each.itl),
+    ("headway:e2e_seconds", "Arrival to end.", lambda each: each.e2e),
+    ("headway:queue_seconds", "Arrival to first step.", lambda each: each.queue),
+)
+_vllm_latencies: tuple[tuple[str, str, Pick], ...] = (
+    ("vllm:time_to_first_token_seconds", "Arrival to first token.", lambda each: each.ttft),
+    ("vllm:inter_token_latency_seconds", "Between neighbouring tokens.", lambda each: each.itl),
+    ("vllm:request_time_per_output_token_seconds", "Decode per token.", lambda each: each.tpot),
+    ("vllm:e2e_request_latency_seconds", "Arrival to end.", lambda each: each.e2e),
+    ("vllm:request_queue_time_seconds", "Arrival to first step.", lambda each: each.queue),
+    ("vllm:request_prefill_time_seconds", "First step to first token.", lambda each: each.prefill),
+    ("vllm:request_decode_time_seconds", "First token to end.", lambda each: each.decode),
+)
+
+Labels = tuple[str, ...]
+
+
+def _counter(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, int]]) -> Metric:
+    family = CounterMetricFamily(name, help, labels=labels)
+    for names, value in values:
+        family.add_metric(names, value)
+    return family
+
+
+def _gauge(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
+    family = GaugeMetricFamily(name, help, labels=labels)
+    for names, value in values:
+        family.add_metric(names, value)
+    return family
+
+
+def _histogram(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, Histogram]]) -> Metric:
+    family = HistogramMetricFamily(name, help, labels=labels)
+    for names, histogram in values:
+        family.add_metric(names, histogram.cumulative(), histogram.sum)
+    return family
+
+
+def _merged(histograms: list[Histogram]) -> Histogram:
+    merged = Histogram(histograms[0].bounds)
+    for histogram in histograms:
+        merged.add(histogram)
+    return merged

@@ -1,0 +1,131 @@
+"""What every request passes before a route sees it: an id, checks of head, host and key, a line in the log.
+
+Owns decisions on the raw request. What is not expressly open needs the key; nothing of a key is ever logged.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import time
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from headway.server.errors import ApiError
+from headway.server.settings import ServerSettings
+from headway.server.validation import clean
+
+log = logging.getLogger("headway.access")
+
+# Open to whoever reaches the port: load balancers and scrapers bring no key, and the page is static.
+open_paths = (b"/", b"/health", b"/ready", b"/metrics")
+most_headers = 100
+shown_id_characters = 64
+_loopback = ("127.0.0.1", "localhost", "::1")
+_plain_path = re.compile(rb"/|(/[\w.~:@!$&'()*+,;=-]+)+")
+
+
+class Guard:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        self._app = app
+        self._key = None if settings.api_key is None else _digest(settings.api_key.encode())
+        self._hosts = (settings.host, *_loopback) if settings.host in _loopback else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        exchange = Exchange(scope, receive, send)
+        try:
+            self._check(scope, Headers(scope=scope))
+        except ApiError as error:
+            await error.response()(scope, exchange.receive, exchange.send)
+        else:
+            await self._app(scope, exchange.receive, exchange.send)
+        finally:
+            exchange.log()
+        return None
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        if len(headers) > most_headers:
+            raise ApiError(431, f"{len(headers)} headers are over the limit of {most_headers}")
+        path: bytes = scope["raw_path"]
+        if not _is_plain(path):
+            raise ApiError(404, "no such path", code="no_route")
+        self._check_host(headers)
+        if self._key is not None and path not in open_paths:
+            self._check_key(headers.getlist("authorization"))
+
+    def _check_host(self, headers: Headers) -> None:
+        """A page from elsewhere must not talk to a server on this machine by a name that leads here."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or (self._hosts is not None and _host_name(hosts[0]) not in self._hosts):
+            raise ApiError(400, "this server does not go by that host name", code="foreign_host")
+        for origin in headers.getlist("origin"):
+            if urlsplit(origin).netloc != hosts[0]:
+                raise ApiError(400, "requests from other origins are not taken", code="foreign_origin")
+
+    def _check_key(self, given: list[str]) -> None:
+        scheme, _, key = (given[0] if len(given) == 1 else "").partition(" ")
+        assert self._key is not None
+        if not hmac.compare_digest(_digest(key.strip().encode()), self._key) or scheme.lower() != "bearer":
+            raise ApiError(401, "the API key is missing or wrong; send it as Authorization: Bearer KEY")
+
+
+def _is_plain(path: bytes) -> bool:
+    """No empty, upward or hidden steps; escapes only where a model's name may need them."""
+    if path.startswith(b"/v1/models/"):
+        path = unquote_to_bytes(path)
+    return _plain_path.fullmatch(path) is not None and not {b".", b".."} & set(path.split(b"/"))
+
+
+def _host_name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+class Exchange:
+    """One request and its answer as they pass by: marks the answer with its id, and knows how it went."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.id = secrets.token_hex(8)
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        self._shown_id = clean(given, shown_id_characters) or self.id
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._start_s = time.monotonic()
+        self._status = 499  # until an answer begins: the client has gone
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        self._body_unread = has_body
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not message.get("more_body", False):
+            self._body_unread = False
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = MutableHeaders(raw=list(message["headers"]))
+            headers["x-request-id"] = self._shown_id
+            if self._body_unread:
+                headers["connection"] = "close"  # or the rest of the body, however long, would be read
+            message = {**message, "headers": headers.raw}
+        await self._send(message)
+
+    def log(self) -> None:
+        took_ms = (time.monotonic() - self._start_s) * 1e3
+        path = self._scope["path"] if self._scope["path"].isprintable() else "?"
+        words = (self.id, self._shown_id, self._scope["method"], path[:100], self._status, took_ms)
+        log.info("%s (%s) %s %s %d %.1f ms", *words)

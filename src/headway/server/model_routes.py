@@ -1,0 +1,80 @@
+"""What is served and how it reads text: /v1/models, /tokenize, /detokenize, /tokenizer_info."""
+
+import time
+
+from fastapi import APIRouter, Request
+
+from headway.server.answer import while_connected
+from headway.server.body import read_json
+from headway.server.errors import bad
+from headway.server.openapi import takes
+from headway.server.sampling import check_ids
+from headway.server.schema import Detokenize, Tokenize
+from headway.server.services import Services
+from headway.server.shapes import Json
+from headway.server.validation import validate
+
+
+def model_routes(services: Services) -> APIRouter:
+    routes = APIRouter()
+    created = int(time.time())
+    tokenizer = services.door.tokenizer
+
+    def card() -> Json:
+        facts = services.client.facts
+        model: Json = {
+            "id": services.settings.model,
+            "object": "model",
+            "created": created,
+            "owned_by": "headway",
+        }
+        return model if facts is None else {**model, "max_model_len": facts.max_model_len}
+
+    @routes.get("/v1/models")
+    async def models() -> Json:
+        return {"object": "list", "data": [card()]}
+
+    @routes.get("/v1/models/{name:path}")
+    async def model(name: str) -> Json:
+        services.require_model(name)
+        return card()
+
+    @routes.post("/tokenize", openapi_extra=takes(Tokenize))
+    async def tokenize(request: Request) -> Json:
+        """Token ids of a text, or of a conversation as the model's template writes it."""
+        body = validate(Tokenize, await read_json(request, services.settings, services.threads))
+        services.require_model(body.model)
+        services.require_ready()
+        ids = await while_connected(request, _ids(services, body))
+        return {"count": len(ids), "max_model_len": services.door.facts.max_model_len, "tokens": ids}
+
+    @routes.post("/detokenize", openapi_extra=takes(Detokenize))
+    async def detokenize(request: Request) -> Json:
+        """The text of token ids, special ones written out."""
+        body = validate(Detokenize, await read_json(request, services.settings, services.threads))
+        services.require_model(body.model)
+        check_ids(body.tokens, tokenizer.vocab_size, "tokens")
+        return {"prompt": await services.door.text_of(body.tokens)}
+
+    @routes.get("/tokenizer_info")
+    async def tokenizer_info() -> Json:
+        return {
+            "vocab_size": tokenizer.vocab_size,
+            "bos_token_id": tokenizer.bos_id,
+            "eos_token_ids": list(tokenizer.eos_ids),
+            "special_token_ids": sorted(tokenizer.special_ids),
+            "chat_template": tokenizer.chat_template,
+        }
+
+    return routes
+
+
+async def _ids(services: Services, body: Tokenize) -> list[int]:
+    if (body.prompt is None) == (body.messages is None):
+        raise bad("prompt: either it or messages must be given", "prompt")
+    if body.prompt is not None:
+        add_special = body.add_special_tokens is not False
+        return await services.door.text_ids(body.prompt, "prompt", add_special=add_special)
+    assert body.messages is not None
+    add_generation_prompt = body.add_generation_prompt is not False
+    return await services.door.chat_ids(body.messages, add_generation_prompt=add_generation_prompt)

@@ -1,0 +1,88 @@
+"""What the endpoints work with, put together once for each server, and taken apart."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from headway.metrics.export import Outlook, Pool, exposition
+from headway.metrics.ledger import Ledger
+from headway.server.door import Door, now_s
+from headway.server.engine_client import EngineClient, EngineState
+from headway.server.engine_process import EngineProcess
+from headway.server.errors import ApiError
+from headway.server.settings import ServerSettings
+from headway.text.chat_template import ChatTemplate
+from headway.text.tokenizer import Tokenizer
+
+_watch_s = 0.05  # how soon an engine that ends without a word is noticed
+
+_not_ready = {
+    EngineState.STARTING: "the model is being loaded",
+    EngineState.DRAINING: "the server is shutting down",
+    EngineState.HUNG: "the engine does not answer",
+    EngineState.DEAD: "the engine has ended",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    settings: ServerSettings
+    client: EngineClient
+    door: Door
+    threads: ThreadPoolExecutor  # for what would hold the event loop up
+    exposition: Callable[[], bytes]  # the text of /metrics
+    version: str
+
+    def require_ready(self) -> None:
+        """Raises ApiError 503 while nothing can be generated."""
+        state = self.client.state
+        if state is not EngineState.READY:
+            raise ApiError(503, _not_ready[state], code=f"engine_{state}", retry_after_s=5.0)
+
+    def require_model(self, name: str | None) -> None:
+        """Raises ApiError 404. None means the one that is served."""
+        if name is not None and name != self.settings.model:
+            words = f"the model {name[:80]!r} is not served here; {self.settings.model!r} is"
+            raise ApiError(404, words, param="model", code="model_not_found")
+
+
+@asynccontextmanager
+async def connected(
+    settings: ServerSettings,
+    engine: EngineProcess,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    told: Callable[[str, float], None],
+) -> AsyncIterator[Services]:
+    """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up on it."""
+    ledger = Ledger()
+    client = EngineClient(engine.secret, ledger, told=told)
+    await client.listen(engine.listener)
+    watching = asyncio.create_task(_watch(engine, client))
+
+    def outlook() -> Outlook:
+        facts = client.facts
+        return Outlook(now_s(), client.state, None if facts is None else Pool(facts.block_size, facts.blocks))
+
+    with ThreadPoolExecutor(2, thread_name_prefix="headway-text") as threads:
+        try:
+            yield Services(
+                settings=settings,
+                client=client,
+                door=Door(client, tokenizer, template, threads, settings.seed),
+                threads=threads,
+                exposition=exposition(ledger, settings.model, outlook),
+                version=version("headway"),
+            )
+        finally:
+            watching.cancel()
+            await client.close()
+
+
+async def _watch(engine: EngineProcess, client: EngineClient) -> None:
+    while (code := engine.exit_code()) is None:
+        await asyncio.sleep(_watch_s)
+    client.lost(f"the engine process ended with code {code}")

@@ -1,0 +1,19 @@
+"""What the server must be told. Values are checked where they come from, not here."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    model: str  # the name that clients ask for
+    host: str = "127.0.0.1"
+    port: int = 8000  # 0: a free one
+    api_key: str | None = None  # None: nobody is asked for one
+    shutdown_timeout_s: float = 30.0  # how long open requests may go on after SIGTERM
+    seed: int | None = None  # for requests that bring none; None: drawn
+    body_bytes: int = 8 << 20  # the largest request body
+    read_timeout_s: float = 20.0  # for a request's head, and again for its body
+    send_timeout_s: float = 60.0  # a reader that takes nothing for so long has gone
+    idle_timeout_s: int = 75  # of a connection between two requests
+    ping_s: float = 15.0  # a stream is never silent for longer
+    linger_s: float = 2.0  # after the engine's death, so that errors go out and /health is heard
