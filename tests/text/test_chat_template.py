@@ -42,7 +42,8 @@ headers = """
     {{- '<|head|>assistant<|/head|>\n\n' }}
 {%- endif %}
 """
-turns = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}
+turns = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}
+{% set first = messages[0]['content'] + '\n\n' %}
 {% set rest = messages[1:] %}{% else %}{% set first = '' %}{% set rest = messages %}{% endif %}
 {% for message in rest %}
     {% if (message.role == 'user') != (loop.index0 % 2 == 0) %}
@@ -55,7 +56,9 @@ turns = """{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first =
 """
 thinking = """{%- set ns = namespace(last=-1) %}
 {%- for message in messages[::-1] %}
-    {%- if ns.last < 0 and message.role == 'user' %}{%- set ns.last = messages|length - loop.index %}{%- endif %}
+    {%- if ns.last < 0 and message.role == 'user' %}
+        {%- set ns.last = messages|length - loop.index %}
+    {%- endif %}
 {%- endfor %}
 {%- macro say(role, text) %}{{ '<|' ~ role ~ '|>' ~ text ~ '<|/|>' }}{%- endmacro %}
 {%- for message in messages %}
@@ -103,7 +106,7 @@ def test_the_embedded_models_prompts_equal_those_of_transformers(
 
 
 def test_a_template_may_refuse_a_conversation_in_its_own_words() -> None:
-    with pytest.raises(TemplateError, match="^roles must alternate: user, assistant, user and so on$"):
+    with pytest.raises(TemplateError, match=r"^roles must alternate: user, assistant, user and so on$"):
         ChatTemplate(turns, named).render([hello, bye])
 
 
@@ -124,7 +127,7 @@ def test_a_file_that_is_not_there_is_named(smollm2: Tokenizer, tmp_path: Path) -
 
 def test_a_model_without_a_template_refuses_conversations_and_says_what_to_do(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(trained.write_folder(trained.byte_level("gpt-2"), tmp_path))
-    with pytest.raises(TemplateError, match="no chat template.*--chat-template FILE"):
+    with pytest.raises(TemplateError, match=r"no chat template.*--chat-template FILE"):
         ChatTemplate.of(tokenizer).render([hello])
 
 
@@ -139,7 +142,7 @@ def test_a_template_that_does_not_parse_is_refused_at_once() -> None:
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{{ messages.append.__self__ }}", "unsafe"),
         ("{{ cycler.__init__.__globals__ }}", "unsafe"),
-        ("{{ '{0.__class__}'.format(messages) }}", "unsafe"),
+        ("{{ '{0.__class__.__mro__}'.format(messages) }}", "unsafe"),
         ("{{ messages.append(1) }}", "unsafe"),
         ("{% set ns = namespace(__class__=1) %}", "may not hold"),
         ("{% include '/etc/passwd' %}", "no loader"),
@@ -171,7 +174,7 @@ greedy = {
 
 @pytest.mark.parametrize("source", greedy.values(), ids=greedy.keys())
 def test_a_template_that_asks_for_too_much_is_stopped(source: str) -> None:
-    with pytest.raises(TemplateError, match="needs more than|renders more than|without end|Range too big"):
+    with pytest.raises(TemplateError, match=r"needs more than|renders more than|without end|Range too big"):
         ChatTemplate(source, named).render([hello])
 
 

@@ -1,6 +1,7 @@
 """Text that streams: any split of the tokens gives the same text, and nothing of a stop string gets out."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests.text import trained
 
 
 class Letters:
-    """A vocabulary in which token 97 is `a`, and so on; 0 is special. Bytes, so that characters can be cut."""
+    """A vocabulary of single bytes, so that characters can be cut: token 97 is `a`. 0 is special."""
 
     special_ids = frozenset({0})
 
@@ -43,7 +44,7 @@ def streamed(detokenizer: Detokenizer, parts: Sequence[Sequence[int]]) -> tuple[
 def cut(ids: Sequence[int], places: Sequence[int]) -> list[Sequence[int]]:
     """`ids` cut at some places, which may repeat."""
     ends = [0, *sorted(place % (len(ids) + 1) for place in places), len(ids)]
-    return [ids[start:end] for start, end in zip(ends, ends[1:], strict=False)]
+    return [ids[start:end] for start, end in pairwise(ends)]
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ def test_no_more_is_held_than_could_begin_a_stop_string(text: str, stop: str) ->
 
 
 def test_real_prose_streams_as_it_was_written(smollm2: Tokenizer) -> None:
-    prose = Path(__file__).read_text(encoding="utf-8")
+    prose = Path(trained.__file__).read_text(encoding="utf-8")
     ids = smollm2.encode(prose, add_special=False)
     texts, _ = streamed(Detokenizer(smollm2, ["never there"]), [[id] for id in ids])
     assert "".join(texts) == prose
