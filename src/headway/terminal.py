@@ -23,18 +23,23 @@ from rich.progress import (
 def fetching(name: str) -> Iterator[Callable[[str, int, int | None], None]]:
     """A bar for a model that is being fetched. It appears only once something is."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(name, total=None, visible=False)
+    bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+    task = bar.add_task(name, total=None)
 
-        def show(phase: str, done: int, total: int | None) -> None:
-            bar.update(task, description=f"{phase} {name}", completed=done, total=total, visible=True)
+    def show(phase: str, done: int, total: int | None) -> None:
+        bar.start()  # the first time; an empty bar would leave an empty line
+        bar.update(task, description=f"{phase} {name}", completed=done, total=total)
 
+    try:
         yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
 def counting(what: str, total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """A bar that counts to `total`, one step a call."""
+    """A bar that counts to `total`, one step a call; none where there is no terminal."""
     columns = (
         TextColumn(what),
         BarColumn(),
@@ -42,6 +47,8 @@ def counting(what: str, total: int, *, shown: bool) -> Iterator[Callable[[], Non
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as bar:
+    console = Console(stderr=True)
+    disable = not (shown and console.is_terminal)
+    with Progress(*columns, console=console, transient=True, disable=disable) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)

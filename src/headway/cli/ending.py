@@ -6,17 +6,14 @@ from contextlib import contextmanager
 
 import typer
 
+from headway.batch import BadFile
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
 from headway.spec import BadModel
 from headway.text.chat_template import TemplateError
 from headway.text.tokenizer import BadTokenizer
 
-refusals = (ConfigError, ModelNotFound, BadModel, BadTokenizer, TemplateError)
-
-
-class BadFile(ValueError):
-    """A file that a command was given: the message names file, line and field."""
+refusals = (ConfigError, BadFile, ModelNotFound, BadModel, BadTokenizer, TemplateError)
 
 
 @contextmanager
@@ -24,7 +21,7 @@ def told_plainly() -> Iterator[None]:
     """What the user can put right leaves as one line and exit code 2."""
     try:
         yield
-    except (*refusals, BadFile) as error:
+    except refusals as error:
         typer.echo(f"headway: {error}", err=True)
         raise typer.Exit(2) from error
 

@@ -4,6 +4,7 @@ Owns the handing over from settings to an engine that serves the bridge. Not mea
 """
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from headway.spec import BadModel
 
 
 def main(settings_json: str, path: str) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", datefmt="%H:%M:%S")
     settings = Settings(**json.loads(settings_json))
 
     def load(

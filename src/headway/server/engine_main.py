@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Callable
 from threading import Thread
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -49,16 +49,16 @@ def run_engine(load: Load, refusals: tuple[type[Exception], ...] = ()) -> int:
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the parent, which drains and then hangs up
         signal.signal(number, signal.SIG_IGN)
-    stdin = sys.stdin.buffer
-    summons = msgspec.json.decode(stdin.readline(), type=Summons)
-    Thread(target=_end_with_parent, args=(stdin,), name="headway-parent-watch", daemon=True).start()
+    summons = msgspec.json.decode(sys.stdin.buffer.readline(), type=Summons)
+    Thread(target=_end_with_parent, name="headway-parent-watch", daemon=True).start()
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(summons.socket)
     return serve_bridge(connection, bytes.fromhex(summons.secret), load, refusals)
 
 
-def _end_with_parent(stdin: IO[bytes]) -> None:
-    stdin.read()
+def _end_with_parent() -> None:
+    while os.read(0, 1024):  # not through sys.stdin: a thread inside it would break the interpreter's own end
+        continue
     os._exit(1)  # the loop may be in the middle of anything, and nobody is left to hear it
 
 

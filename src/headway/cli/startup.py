@@ -1,0 +1,66 @@
+"""From settings to an engine process that is loading, and the text side: what `serve` and `run` share."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+
+from headway.config import OPTIONS, Settings
+from headway.hub import resolve
+from headway.server.engine_process import EngineProcess
+from headway.server.settings import ServerSettings
+from headway.sizing import Facts, free_memory_bytes, size_up
+from headway.spec import read_spec
+from headway.terminal import fetching
+from headway.text.chat_template import ChatTemplate
+from headway.text.tokenizer import Tokenizer, load_tokenizer
+
+
+class Started(NamedTuple):
+    engine: EngineProcess
+    tokenizer: Tokenizer
+    template: ChatTemplate
+    facts: Facts
+
+
+@contextmanager
+def started(settings: Settings) -> Iterator[Started]:
+    """The engine's process is gone at the end, whatever happened. Raises what `told_plainly` knows.
+
+    What does not fit is refused before a process is started; text loads while the process loads weights.
+    """
+    with fetching(settings.model) as progress:
+        path = resolve(settings.model, progress=progress)
+    facts = size_up(settings, read_spec(path), free_memory_bytes())
+    engine = EngineProcess(_engine_command(settings, path))
+    try:
+        tokenizer = load_tokenizer(path)
+        yield Started(engine, tokenizer, ChatTemplate.of(tokenizer, settings.chat_template), facts)
+    finally:
+        engine.kill()
+        engine.close()
+
+
+def _engine_command(settings: Settings, path: Path) -> list[str]:
+    """The server's settings, its key above all, stay out of what `ps` shows."""
+    own = {o.name: getattr(settings, o.name) for o in OPTIONS.values() if o.group != "Server"}
+    return [sys.executable, "-m", "headway.cli.engine", json.dumps(own), str(path)]
+
+
+def server_settings(settings: Settings) -> ServerSettings:
+    return ServerSettings(
+        model=settings.served_model_name or settings.model,
+        host=settings.host,
+        port=settings.port,
+        api_key=settings.api_key,
+        shutdown_timeout_s=settings.shutdown_timeout,
+        seed=settings.seed,
+    )
+
+
+def show_phase(name: str, seconds: float) -> None:
+    typer.echo(f"  {name:<20} {seconds:5.1f} s", err=True)
