@@ -73,18 +73,34 @@ def test_an_unknown_tokenizer_model_is_refused_by_name(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("tokens", "types", "reason"),
-    [(["a", "a"], [1, 1], "twice"), (["a", "b"], [1], "2 tokens with 1 types"), ([], [], "0 tokens")],
+    [
+        (["a", "a"], [1, 1], "twice"),
+        (["a", "b"], [1], "2 tokens with 1 types"),
+        ([], [], "0 tokens"),
+        (["a" * 2000], [1], "a token of 2,000 characters"),
+    ],
 )
 def test_a_vocabulary_that_does_not_hold_together_is_refused(
     tokens: list[str], types: list[int], reason: str, tmp_path: Path
 ) -> None:
-    writer = GGUFWriter(tmp_path / "a.gguf", "llama")
+    with pytest.raises(BadModel, match=reason):
+        load_tokenizer(vocabulary(tmp_path / "a.gguf", tokens, types, merges=[]))
+
+
+def test_a_merge_of_what_is_no_token_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadModel, match="no tokenizer can be built"):
+        load_tokenizer(vocabulary(tmp_path / "a.gguf", ["a", "b"], [1, 1], merges=["a c"]))
+
+
+def vocabulary(path: Path, tokens: list[str], types: list[int], merges: list[str]) -> Path:
+    writer = GGUFWriter(path, "llama")
     writer.add_tokenizer_model("gpt2")
     if tokens:
         writer.add_token_list(tokens)
         writer.add_token_types(types)
+    if merges:
+        writer.add_token_merges(merges)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    with pytest.raises(BadModel, match=reason):
-        load_tokenizer(tmp_path / "a.gguf")
+    return path

@@ -96,7 +96,7 @@ class _Process:
         try:
             send(self._socket, message)
             answer = receive(self._socket)
-        except (TypeError, ValueError) as error:  # not sent: something in the messages is not JSON
+        except (TypeError, ValueError, RecursionError) as error:  # not sent: the messages are no JSON
             raise TemplateError(str(error)) from error
         except OSError:  # too slow, or gone
             answer = None

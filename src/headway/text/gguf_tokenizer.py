@@ -10,10 +10,12 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.pre_tokenizers import PreTokenizer
 
 from headway.spec.gguf_file import read_gguf
+from headway.spec.model import BadModel
 from headway.text.parts import BadTokenizer, Spelling, TokenizerParts
 
 unknown, control, user_defined = 2, 3, 4  # of tokenizer.ggml.token_type
 most_tokens = 1 << 21  # the largest vocabularies in use have 2^18
+longest_token = 1 << 10  # characters; the longest in use are runs of some hundred spaces
 
 # How text is cut before merging, as each family's own tokenizer does it.
 _llama3 = (
@@ -26,26 +28,24 @@ _tekken = (
     r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
     r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_patterns = {
-    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "falcon3", "smaug-bpe"), _llama3),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen", "megrez"), _qwen2),
-    "tekken": _tekken,
-}
 _gpt2 = ("default", "gpt-2")
 _digit_by_digit = ("smollm", "starcoder", "refact", "command-r", "codeshell")
-_whole_words_first = (
-    "llama-bpe",
-    "llama3",
-    "llama-v3",
-    "falcon3",
-    "tekken",
-)  # a word in the vocabulary is not cut
-_begins_with_bos = ("llama-bpe", "llama3", "llama-v3", "tekken")  # where the file does not say
+_as_llama3 = ("llama-bpe", "llama3", "llama-v3", "falcon3")
+_as_qwen2 = ("qwen2", "deepseek-r1-qwen")
+_patterns = {**dict.fromkeys(_as_llama3, _llama3), **dict.fromkeys(_as_qwen2, _qwen2), "tekken": _tekken}
+# Of these a word that is in the vocabulary is not merged but taken, and a text begins with a token of its own
+# where the file does not say otherwise.
+_whole_words_and_bos = (*_as_llama3, "tekken")
 
 
 def read_gguf_tokenizer(path: Path) -> TokenizerParts:
     """Raises BadModel."""
-    return _Gguf(path).parts()
+    try:
+        return _Gguf(path).parts()
+    except BadModel:
+        raise
+    except Exception as error:  # the tokenizers library raises bare Exceptions
+        raise BadTokenizer(path, f"no tokenizer can be built from its metadata ({error})") from error
 
 
 class _Gguf:
@@ -61,20 +61,22 @@ class _Gguf:
             raise self._bad(f"{len(self._tokens)} tokens with {len(self._types)} types")
         if len(set(self._tokens)) != len(self._tokens):
             raise self._bad("a token appears twice in its vocabulary")
+        if (longest := max(map(len, self._tokens))) > longest_token:
+            raise self._bad(f"a token of {longest:,} characters; at most {longest_token:,} are read")
 
     def parts(self) -> TokenizerParts:
         model = self._metadata.get("tokenizer.ggml.model")
         if model == "gpt2":
             backend, spelling = self._byte_level(), Spelling("byte-level")
+            begins = self._flag("add_bos_token", self._pre in _whole_words_and_bos)
         elif model == "llama":
             prefix = self._flag("add_space_prefix", not self._is_gemma())
-            backend, spelling = (
-                self._sentencepiece(prefix),
-                Spelling("sentencepiece", strips_first_space=prefix),
-            )
+            backend, spelling = self._sentencepiece(prefix), Spelling("sentencepiece", prefix)
+            begins = self._flag("add_bos_token", True)
         else:
             raise self._bad(f"tokenizer model {model!r} is not supported (gpt2 and llama are)")
         self._add_special(backend)
+        self._add_ends(backend, begins, self._flag("add_eos_token", False))
         template = self._metadata.get("tokenizer.chat_template")
         ends = [self._id(name) for name in ("eos", "eot", "eom")]
         names = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
@@ -89,17 +91,14 @@ class _Gguf:
         )
 
     def _byte_level(self) -> Tokenizer:
-        merges = [pair for merge in self._list("merges") if len(pair := str(merge).split(" ")) == 2]
-        vocabulary = {token: id for id, token in enumerate(self._tokens)}
+        merges = (str(merge).partition(" ") for merge in self._list("merges"))
         model = models.BPE(
-            vocab=vocabulary,
-            merges=[
-                (left, right) for left, right in merges if {left, right, left + right} <= vocabulary.keys()
-            ],
-            ignore_merges=self._pre in _whole_words_first,
+            vocab={token: id for id, token in enumerate(self._tokens)},
+            merges=[(left, right) for left, _, right in merges],
+            ignore_merges=self._pre in _whole_words_and_bos,
         )
         tokenizer = Tokenizer(model)
-        if self._pre in ("qwen2", "deepseek-r1-qwen"):
+        if self._pre in _as_qwen2:
             tokenizer.normalizer = normalizers.NFC()
         tokenizer.pre_tokenizer = self._pre_tokenizer()
         tokenizer.decoder = decoders.ByteLevel()
@@ -172,17 +171,18 @@ class _Gguf:
         ]
         tokenizer.add_special_tokens([token for token in added if token.special])
         tokenizer.add_tokens([token for token in added if not token.special])
-        is_sentencepiece = self._metadata.get("tokenizer.ggml.model") == "llama"
-        before = self._flag("add_bos_token", is_sentencepiece or self._pre in _begins_with_bos)
-        after = self._flag("add_eos_token", False)
-        ends = [id for id, wanted in ((self._id("bos"), before), (self._id("eos"), after)) if wanted]
-        pieces = [*self._spelt("bos", before), "$A", *self._spelt("eos", after)]
-        special = [(self._tokens[id], id) for id in ends if id is not None]
-        tokenizer.post_processor = processors.TemplateProcessing(single=pieces, special_tokens=special)
 
-    def _spelt(self, name: str, wanted: bool) -> list[str]:
+    def _add_ends(self, tokenizer: Tokenizer, begins: bool, ends: bool) -> None:
+        """What is put around a raw prompt."""
+        before, after = self._named("bos") if begins else {}, self._named("eos") if ends else {}
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=[*before, "$A", *after], special_tokens=list({**before, **after}.items())
+        )
+
+    def _named(self, name: str) -> dict[str, int]:
+        """The token of that role with its id, if there is one."""
         id = self._id(name)
-        return [self._tokens[id]] if wanted and id is not None else []
+        return {} if id is None else {self._tokens[id]: id}
 
     def _is_gemma(self) -> bool:
         return str(self._metadata.get("general.architecture", "")).startswith("gemma")
