@@ -255,6 +255,26 @@ def test_prompt_scores_are_passed_on():
     assert only(events, PromptScored) == [PromptScored(1, 0, ("scores",))]
 
 
+def test_a_prompt_that_is_computed_again_is_scored_once():
+    scheduler = make(Limits(4, 4, 8, 4, 4, 16))
+    scheduler.add(ask(1, prompt=6, max_tokens=10), 0.0)
+    step(scheduler)
+    step(scheduler)
+    scheduler.add(ask(2, prompt=8, prompt_logprobs=0, choices=2), 0.0)
+    scores = []
+    for _ in range(40):
+        batch = scheduler.plan(0.0).batch
+        if batch is None:
+            break
+        scoring = {1: lambda s: tuple(range(s.start + 1, min(s.start + s.count, 7) + 1))}
+        outcomes = [
+            Outcome(s.id, (5,) * s.samples, (), scoring.get(s.id, lambda s: ())(s)) for s in batch.slices
+        ]
+        events = scheduler.commit(Result(batch.id, outcomes, 0.0, 1.0))
+        scores += [score for event in only(events, PromptScored) for score in event.logprobs]
+    assert scores == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_the_shares_of_time_add_up_from_arrival_to_end():
     scheduler = make()
     scheduler.add(ask(1, prompt=3, max_tokens=2, arrival_s=1.0), 1.5)

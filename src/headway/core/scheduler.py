@@ -213,7 +213,11 @@ class Scheduler:
             if computed >= (sequence.indexed + 1) * size:
                 residency.index(sequence)
             if outcome.prompt_logprobs:
-                add_event(PromptScored(sequence.request.id, sequence.choice, outcome.prompt_logprobs))
+                new = outcome.prompt_logprobs[
+                    max(0, sequence.scored - slice.start) :
+                ]  # not after a pre-emption
+                sequence.scored += len(new)
+                add_event(PromptScored(sequence.request.id, sequence.choice, new))
             if outcome.tokens:
                 self._append(sequence, outcome, at_s, add_event)
             if sequence.leaving and not sequence.in_flight:

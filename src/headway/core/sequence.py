@@ -12,6 +12,7 @@ the moves.
 """
 
 from array import array
+from dataclasses import replace
 
 from headway.core.blocks import chain_digest
 from headway.core.types import Finished, Reason, Request, Sampling
@@ -38,6 +39,7 @@ class Sequence:
         "request",
         "room",
         "sampling",
+        "scored",
         "tokens",
     )
 
@@ -45,7 +47,10 @@ class Sequence:
         self.id = id  # its arrival number: a smaller one is older
         self.request = request
         self.choice = choice
-        self.sampling: Sampling = request.sampling
+        # The prompt is scored once, by the first choice; the others may share its blocks.
+        self.sampling: Sampling = (
+            request.sampling if choice == 0 else replace(request.sampling, prompt_logprobs=None)
+        )
         self.prompt_tokens = len(request.prompt)
         self.tokens: array[int] = request.prompt[:]
         self.known = self.prompt_tokens
@@ -56,6 +61,7 @@ class Sequence:
         self.room = 0  # slots in its blocks
         self.digests: list[bytes] = []  # of its full blocks, from the first on
         self.indexed = 0  # so many of its blocks are in the prefix index
+        self.scored = 0  # log-probabilities of so many prompt tokens have gone out
         self.cached_tokens = 0
         self.followers: list[Sequence] = []  # other choices, held back until they can share this one's prompt
         self.leaving = False  # gives its blocks up as soon as nothing of it is in flight
