@@ -256,23 +256,27 @@ def test_prompt_scores_are_passed_on():
 
 
 def test_a_prompt_that_is_computed_again_is_scored_once():
-    scheduler = make(Limits(4, 4, 8, 4, 4, 16))
-    scheduler.add(ask(1, prompt=6, max_tokens=10), 0.0)
+    scheduler = make(Limits(4, 4, 8, 4, 5, 20))
+    scheduler.add(ask(1, prompt=7, max_tokens=10), 0.0)
     step(scheduler)
     step(scheduler)
-    scheduler.add(ask(2, prompt=8, prompt_logprobs=0, choices=2), 0.0)
-    scores = []
-    for _ in range(40):
+    scheduler.add(ask(2, prompt=11, max_tokens=1, prompt_logprobs=0, choices=2), 0.0)
+    scores, preemptions = [], 0
+    while scheduler._live:
         batch = scheduler.plan(0.0).batch
-        if batch is None:
-            break
-        scoring = {1: lambda s: tuple(range(s.start + 1, min(s.start + s.count, 7) + 1))}
         outcomes = [
-            Outcome(s.id, (5,) * s.samples, (), scoring.get(s.id, lambda s: ())(s)) for s in batch.slices
+            Outcome(
+                s.id, (5,) * s.samples, (), tuple(range(s.start + 1, s.start + s.count + 1))[: 10 - s.start]
+            )
+            if s.id == 1
+            else Outcome(s.id, (5,) * s.samples)
+            for s in batch.slices
         ]
         events = scheduler.commit(Result(batch.id, outcomes, 0.0, 1.0))
+        preemptions += sum(frame.preemptions for frame in only(events, Stepped))
         scores += [score for event in only(events, PromptScored) for score in event.logprobs]
-    assert scores == [1, 2, 3, 4, 5, 6, 7]
+    assert preemptions > 0
+    assert scores == list(range(1, 11)), "the first token has no score, the others one each"
 
 
 def test_the_shares_of_time_add_up_from_arrival_to_end():

@@ -213,11 +213,10 @@ class Scheduler:
             if computed >= (sequence.indexed + 1) * size:
                 residency.index(sequence)
             if outcome.prompt_logprobs:
-                new = outcome.prompt_logprobs[
-                    max(0, sequence.scored - slice.start) :
-                ]  # not after a pre-emption
-                sequence.scored += len(new)
-                add_event(PromptScored(sequence.request.id, sequence.choice, new))
+                known = max(0, sequence.scored - slice.start)  # some are scored again after a pre-emption
+                scores = outcome.prompt_logprobs[known:]
+                sequence.scored += len(scores)
+                add_event(PromptScored(sequence.request.id, sequence.choice, scores))
             if outcome.tokens:
                 self._append(sequence, outcome, at_s, add_event)
             if sequence.leaving and not sequence.in_flight:
