@@ -92,9 +92,20 @@ def test_a_merge_of_what_is_no_token_is_refused(tmp_path: Path) -> None:
         load_tokenizer(vocabulary(tmp_path / "a.gguf", ["a", "b"], [1, 1], merges=["a c"]))
 
 
-def vocabulary(path: Path, tokens: list[str], types: list[int], merges: list[str]) -> Path:
+def test_llama3_takes_a_word_of_its_vocabulary_whole_though_no_merges_lead_to_it(tmp_path: Path) -> None:
+    tokens, types = ["a", "b", "ab", "abab"], [1, 1, 1, 1]
+    llama3 = vocabulary(tmp_path / "llama3.gguf", tokens, types, merges=["a b"], pre="llama-bpe")
+    gpt2 = vocabulary(tmp_path / "gpt2.gguf", tokens, types, merges=["a b"], pre="gpt-2")
+    assert load_tokenizer(llama3).encode("abab", add_special=False) == [3]
+    assert load_tokenizer(gpt2).encode("abab", add_special=False) == [2, 2]
+
+
+def vocabulary(
+    path: Path, tokens: list[str], types: list[int], merges: list[str], pre: str = "gpt-2"
+) -> Path:
     writer = GGUFWriter(path, "llama")
     writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
     if tokens:
         writer.add_token_list(tokens)
         writer.add_token_types(types)
