@@ -139,6 +139,7 @@ class EngineClient:
         self._ledger = ledger
         self._draining = False
         self._writer: asyncio.StreamWriter | None = None
+        self._hung_up = asyncio.Event()  # the reader of `_writer`'s other half has ended
         self._server: asyncio.Server | None = None
         self._heard_s = time.monotonic()
         self._listening: dict[int, Listening] = {}
@@ -223,6 +224,7 @@ class EngineClient:
         self.lost("the server is shutting down")
         if self._writer is not None:
             self._writer.close()
+            await self._hung_up.wait()  # a reader that is cancelled with the loop is logged as an error
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         splitter = Splitter(hello_bytes)
@@ -245,6 +247,7 @@ class EngineClient:
             log.error("%s", why)
         writer.close()
         self.lost(why)
+        self._hung_up.set()
 
     async def _hello(self, reader: asyncio.StreamReader, splitter: Splitter) -> tuple[Hello, list[Report]]:
         async with asyncio.timeout(hello_timeout_s):
