@@ -170,6 +170,6 @@ class Decoder:
 
     def _plan(self, inputs: StepInputs, kv: KVCache, dtype: torch.dtype) -> Step:
         spec = self._spec
-        calls = {w: plan_attention(inputs, kv.block_size, w, dtype) for w in set(spec.windows)}
+        calls = {w: plan_attention(inputs, kv, w) for w in set(spec.windows)}
         angles = {rope: Angles(rope, inputs.positions, spec.head_dim, dtype) for rope in set(spec.ropes)}
         return Step(inputs.slots, calls, angles)

@@ -22,6 +22,8 @@ class KVCache:
         shape = (blocks, block_size, 2, spec.kv_heads, spec.head_dim)
         self.blocks = blocks
         self.block_size = block_size
+        self.dtype = dtype
+        self.slot_bytes = 2 * spec.kv_heads * spec.head_dim * dtype.itemsize  # of one layer
         self.layers: list[Tensor] = [_zeros(shape, dtype) for _ in range(spec.layers)]
 
 
