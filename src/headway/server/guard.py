@@ -51,12 +51,12 @@ class Guard:
     def _check(self, scope: Scope, headers: Headers) -> None:
         if len(headers) > most_headers:
             raise ApiError(431, f"{len(headers)} headers are over the limit of {most_headers}")
-        path: bytes = scope["raw_path"]
-        if not _is_plain(path):
-            raise ApiError(404, "no such path", code="no_route")
         self._check_host(headers)
+        path: bytes = scope["raw_path"]
         if self._key is not None and path not in open_paths:
             self._check_key(headers.getlist("authorization"))
+        if not _is_plain(path):
+            raise ApiError(404, "no such path", code="no_route")
 
     def _check_host(self, headers: Headers) -> None:
         """A page from elsewhere must not talk to a server on this machine by a name that leads here."""

@@ -151,7 +151,7 @@ def read_letter(body: bytes) -> Request | Cancel:
     """A frame's body as the engine takes it. Raises BadFrame, also for requests that no door lets through."""
     try:
         letter = _letters.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadFrame(f"not a letter: {error}") from error
     if isinstance(letter, Withdraw):
         return letter.cancel
@@ -176,7 +176,7 @@ def read_report(body: bytes) -> Report:
     """A frame's body as the API process takes it. Raises BadFrame."""
     try:
         return _reports.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise BadFrame(f"not a report: {error}") from error
 
 

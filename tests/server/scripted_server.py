@@ -1,0 +1,114 @@
+"""A whole server over a scripted engine, in processes of its own, and what a test needs to talk to it.
+
+Run as a process: `python -m tests.server.scripted_server SERVER_JSON ENGINE_JSON`. It prints a JSON line when
+it is listening, and `ready` when it is.
+"""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import IO, Any
+
+import httpx
+import openai
+
+from headway.server.engine_process import EngineProcess
+from headway.server.serve import Told, bind, serve
+from headway.server.settings import ServerSettings
+from tests.server.byte_text import byte_template, byte_tokenizer
+from tests.server.scripted_engine import Scripted
+
+model = "byte-model"
+plain = Scripted()
+
+
+class Server:
+    """A server that runs."""
+
+    def __init__(self, process: "subprocess.Popen[str]", first: dict[str, Any]) -> None:
+        self.process = process
+        self.url: str = first["url"]
+        self.engine_pid: int = first["engine_pid"]
+        self.socket: str = first["socket"]
+        self.http = httpx.Client(base_url=self.url, timeout=30)
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def client(self, **options: Any) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=f"{self.url}/v1", api_key="none", max_retries=0, http_client=self.http, **options
+        )
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.http.get(path, **options)
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return self.http.post(path, json=body, **options)
+
+    def post_raw(self, path: str, data: bytes, **headers: str) -> httpx.Response:
+        given = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
+        return self.http.post(path, content=data, headers=given)
+
+    def metrics(self) -> dict[str, float]:
+        """Every sample of /metrics by its name and labels, as they are written."""
+        lines = [line for line in self.get("/metrics").text.splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        return self.process.wait(30)
+
+
+@contextmanager
+def scripted_server(
+    settings: dict[str, Any] | None = None, scripted: Scripted = plain, *, until: str = "ready"
+) -> Iterator[Server]:
+    """`until`: hand it over when it is "listening" or "ready". Killed at the end, if it still lives."""
+    arguments = [json.dumps(settings or {}), json.dumps(asdict(scripted))]
+    command = [sys.executable, "-m", "tests.server.scripted_server", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            server = Server(process, json.loads(process.stdout.readline()))
+            if until == "ready":
+                assert process.stdout.readline() == "ready\n"
+            yield server
+        finally:
+            process.kill()
+
+
+def main(settings_json: str, scripted_json: str) -> int:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    settings = ServerSettings(**{"model": model, "port": 0, **json.loads(settings_json)})
+    listener = bind(settings)
+    engine = EngineProcess(Scripted(**json.loads(scripted_json)).command())
+    tokenizer = byte_tokenizer()
+    listener.listen()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    _say(json.dumps({"url": url, "engine_pid": engine.pid, "socket": str(engine.path)}))
+    told = Told(
+        phase=lambda name, seconds: None,
+        ready=lambda url, facts: _say("ready"),
+        ended=lambda why: print(why, file=sys.stderr),
+    )
+    return serve(settings, listener, engine, tokenizer, byte_template(tokenizer), told)
+
+
+def _say(line: str, out: IO[str] = sys.stdout) -> None:
+    out.write(line + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.exit(code)

@@ -1,0 +1,111 @@
+"""What stands before every route: paths, hosts, keys, ids."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.server.raw_http import exchange
+from tests.server.scripted_server import Server, scripted_server
+
+key = "sesame"
+body = {"prompt": "a", "max_tokens": 1}
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[Server]:
+    with scripted_server({"api_key": key}) as running:
+        yield running
+
+
+def test_the_right_key_opens(locked: Server) -> None:
+    answer = locked.post("/v1/completions", body, headers={"authorization": f"Bearer {key}"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "given", [None, "", "Bearer", "Bearer wrong", f"Basic {key}", key, "Bearer " + "x" * 10_000]
+)
+@pytest.mark.parametrize("path", ["/v1/completions", "/tokenize", "/nowhere", "/%76ersion", "/v1/models/x"])
+def test_without_it_everything_else_is_a_401(locked: Server, path: str, given: str | None) -> None:
+    answer = locked.post(path, body, headers={} if given is None else {"authorization": given})
+    assert answer.status_code == 401
+    assert answer.json()["error"]["type"] == "authentication_error"
+    assert key not in answer.text
+
+
+def test_a_key_in_the_query_is_no_key(locked: Server) -> None:
+    assert locked.get(f"/v1/models?api_key={key}").status_code == 401
+
+
+def test_two_keys_are_no_key(locked: Server) -> None:
+    lines = ["GET /v1/models HTTP/1.1", "Host: localhost", *[f"Authorization: Bearer {key}"] * 2]
+    assert exchange(locked, "\r\n".join(lines).encode() + b"\r\n\r\n").status == 401
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/"])
+def test_what_scrapers_and_balancers_ask_is_open(locked: Server, path: str) -> None:
+    assert locked.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//v1/models",
+        "/v1//models",
+        "/v1/../metrics",
+        "/v1/%2e%2e/metrics",
+        "/v1/models/..%2f..%2fmetrics",
+        "/./health",
+        "/%2fhealth",
+        "/health%00",
+        "/health/",
+        "/heal%74h",
+        "/metrics;x",
+        "/v1/models/%00",
+        "/nowhere",
+    ],
+)
+def test_odd_paths_lead_nowhere(server: Server, path: str) -> None:
+    answer = exchange(server, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert answer.status == 404
+    assert answer.json["error"]["code"] in ("no_route", "model_not_found")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "", "127.0.0.1.evil.example", "[::1"])
+def test_a_foreign_host_is_a_400(server: Server, host: str) -> None:
+    assert server.get("/health", headers={"host": host}).status_code == 400
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://localhost"])
+def test_a_foreign_origin_is_a_400(server: Server, origin: str) -> None:
+    assert server.get("/metrics", headers={"origin": origin}).status_code == 400
+
+
+def test_the_servers_own_page_may_ask(server: Server) -> None:
+    assert server.get("/metrics", headers={"origin": server.url}).status_code == 200
+
+
+def test_a_wrong_method_is_a_405_that_says_what_is_allowed(server: Server) -> None:
+    answer = server.get("/v1/completions")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"]["param"] is None
+
+
+def test_a_request_id_is_echoed(server: Server) -> None:
+    assert server.get("/health", headers={"x-request-id": "abc-123"}).headers["x-request-id"] == "abc-123"
+
+
+def test_a_request_without_an_id_gets_one_of_its_own(server: Server) -> None:
+    ids = {server.get("/health").headers["x-request-id"] for _ in range(3)}
+    assert len(ids) == 3
+
+
+def test_a_request_id_is_cleaned_and_cut(server: Server) -> None:
+    given = "a b\tc<script>" + "x" * 10_000
+    echoed = server.get("/health", headers={"x-request-id": given}).headers["x-request-id"]
+    assert echoed.startswith("abcscriptxxx")
+    assert len(echoed) <= 64
+
+
+def test_errors_carry_the_id_too(server: Server) -> None:
+    assert server.get("/nowhere", headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
