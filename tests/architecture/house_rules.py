@@ -26,7 +26,7 @@ everything_below = (
     "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "config", "config_sources", "sizing",
     "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
 )  # fmt: skip
-web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "msgspec", "anyio")
+web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 
 # An area is the first name below headway: a folder or a file. One that is not here may import nothing.
 import_table = {

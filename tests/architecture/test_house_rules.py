@@ -124,28 +124,30 @@ def test_print_is_for_commands(tmp_path: Path) -> None:
 
 def test_a_file_over_300_lines_is_found(tmp_path: Path) -> None:
     fits, over = "x = 1\n" * 299, "x = 1\n" * 300
-    folder = tree(tmp_path, {"cli/main.py": fits, "llm.py": over})
-    assert broken(folder) == [("llm.py", "size")]
+    folder = tree(tmp_path, {"cli/main.py": fits, "cli/engine.py": over})
+    assert broken(folder) == [("cli/engine.py", "size")]
 
 
 def test_a_function_over_60_lines_is_found(tmp_path: Path) -> None:
     fits = "def run():\n" + "    x = 1\n" * 59
     over = "async def run():\n" + "    x = 1\n" * 60
-    folder = tree(tmp_path, {"cli/main.py": fits, "llm.py": over})
-    assert broken(folder) == [("llm.py", "size")]
+    folder = tree(tmp_path, {"cli/main.py": fits, "cli/engine.py": over})
+    assert broken(folder) == [("cli/engine.py", "size")]
 
 
 def test_a_line_over_110_characters_is_found(tmp_path: Path) -> None:
     fits, over = "#" * 110 + "\n", "#" * 111 + "\n"
-    folder = tree(tmp_path, {"cli/main.py": purpose + fits, "llm.py": purpose + over})
-    assert broken(folder) == [("llm.py", "size")]
+    folder = tree(tmp_path, {"cli/main.py": purpose + fits, "cli/engine.py": purpose + over})
+    assert broken(folder) == [("cli/engine.py", "size")]
 
 
 def test_a_core_over_1300_lines_is_found(tmp_path: Path) -> None:
     files = {f"core/part{i}.py": "x = 1\n" * 259 for i in range(5)}
     imports = "".join(f"import headway.core.part{i}\n" for i in range(5))
-    lawful = violations(tree(tmp_path / "fits", {**files, "llm.py": imports}))
-    over = violations(tree(tmp_path / "over", {**files, "core/__init__.py": "x = 1\n", "llm.py": imports}))
+    lawful = violations(tree(tmp_path / "fits", {**files, "cli/engine.py": imports}))
+    over = violations(
+        tree(tmp_path / "over", {**files, "core/__init__.py": "x = 1\n", "cli/engine.py": imports})
+    )
     assert (lawful, [(v.file, v.rule) for v in over]) == ([], [("core", "size")])
 
 
@@ -153,14 +155,14 @@ def test_a_file_that_nobody_imports_is_found(tmp_path: Path) -> None:
     files = {
         "core/types.py": "x = 1\n",
         "core/attic.py": "x = 1\n",
-        "llm.py": "from headway.core.types import x\n",
+        "cli/engine.py": "from headway.core.types import x\n",
     }
     assert broken(tree(tmp_path, files)) == [("core/attic.py", "unused file")]
 
 
 def test_a_file_that_does_not_begin_with_its_purpose_is_found(tmp_path: Path) -> None:
-    folder = tree(tmp_path, {"llm.py": "# what it owns\nx = 1\n"})
-    assert broken(folder) == [("llm.py", "purpose")]
+    folder = tree(tmp_path, {"cli/engine.py": "# what it owns\nx = 1\n"})
+    assert broken(folder) == [("cli/engine.py", "purpose")]
 
 
 def test_torch_loaded_by_way_of_another_file_is_found(tmp_path: Path) -> None:

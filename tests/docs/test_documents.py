@@ -10,6 +10,7 @@ from headway.config import GROUPS, OPTIONS
 root = Path(__file__).parents[2]
 documents = sorted([root / "README.md", *(root / "docs").rglob("*.md")])
 code_words = re.compile(r"`([^`\n]+)`")
+is_path = re.compile(r"[\w-][\w/.-]*(\.(py|md|yaml|svg)|/)")
 
 
 def options_table() -> str:
@@ -29,11 +30,7 @@ def test_the_readmes_table_of_options_is_the_programs() -> None:
 
 @pytest.mark.parametrize("document", documents, ids=lambda path: path.name)
 def test_files_that_a_document_names_exist(document: Path) -> None:
-    named = {
-        word
-        for word in code_words.findall(document.read_text())
-        if re.fullmatch(r"[\w/.-]+/[\w.-]*|\w+\.py", word)
-    }
+    named = {word for word in code_words.findall(document.read_text()) if is_path.fullmatch(word)}
     places = (root, root / "src" / "headway", document.parent)
     missing = [word for word in sorted(named) if not any((place / word).exists() for place in places)]
     assert not missing

@@ -80,7 +80,7 @@ def _invitation(settings: Settings, model: str, url: str, facts: Facts, *, chat:
     """What is there, and a line to try it with."""
     tokens = facts.blocks * facts.block_size
     fits = tokens / facts.max_model_len
-    body: dict[str, object] = {"model": model, "stream": True, "max_tokens": 64}
+    body: dict[str, object] = {"model": model, "stream": True, "temperature": 0, "max_tokens": 64}
     if chat:
         path, body["messages"] = "chat/completions", [{"role": "user", "content": "Why is the sky blue?"}]
     else:
