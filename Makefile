@@ -18,8 +18,8 @@ test: .venv/.installed-dev ## every test
 	@$(pytest)
 
 check: .venv/.installed-dev ## format, lint, types, the fast tests
-	@$(bin)/ruff format --check src tests
-	@$(bin)/ruff check src tests
+	@$(bin)/ruff format --check .
+	@$(bin)/ruff check .
 	@$(bin)/mypy
 	@$(pytest) -m "not slow"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from headway.config import GROUPS, OPTIONS
+from tests.speaking_model import write_speaking_model
 
 root = Path(__file__).parents[2]
 documents = sorted([root / "README.md", *(root / "docs").rglob("*.md")])
@@ -47,6 +48,19 @@ def test_flags_of_settings_that_a_document_names_exist(document: Path) -> None:
     own = {option.flag for option in OPTIONS.values()}
     named = set(re.findall(r"headway serve[^`\n]*?(--[a-z-]+)", document.read_text()))
     assert named <= own | {"--config", "--json", "--help"}
+
+
+def test_the_readme_s_python_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), flags=re.DOTALL)
+    folder = write_speaking_model(tmp_path / "model")
+    exec(program.replace('"smollm2"', repr(str(folder))), {})
+    assert capsys.readouterr().out.count("Usage(") == 2
+
+
+def test_the_readme_s_make_commands_exist() -> None:
+    named = set(re.findall(r"\bmake ([a-z]+)", (root / "README.md").read_text()))
+    rules = set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), flags=re.MULTILINE))
+    assert {"serve", "test", "check"} <= named <= rules
 
 
 def test_a_request_s_life_names_every_file_it_passes_once_and_only_files_that_exist() -> None:

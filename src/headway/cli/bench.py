@@ -76,7 +76,7 @@ def offline(
                 results = [measure(run, workload, size, done) for size in sizes]
     _show(results)
     if json:
-        last_line({"model": settings.model, "results": [asdict(rates) for rates in results]})
+        last_line({"results": [asdict(rates) for rates in results]})
 
 
 def _sizes(text: str) -> list[int]:
