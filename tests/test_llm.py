@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -205,6 +206,32 @@ def test_a_refusal_ends_the_call_and_leaves_the_engine_idle(llm: LLM) -> None:
     with pytest.raises(BadRequest, match="prompt 1"):
         llm.generate(["fine", "a" * 600], Sampling(max_tokens=300, ignore_eos=True), progress=False)
     assert one(llm, "after").usage.output_tokens == 12
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"policy": "static"},
+        {"policy": "static", "batch_wait": 0.05},
+        {"policy": "prefill-first"},
+        {"policy": "decode-first"},
+        {"kv_allocation": "reserved-request"},
+        {"kv_allocation": "reserved-context"},
+        {"prefix_caching": False},
+        {"block_size": 5},
+        {"max_num_batched_tokens": 7},
+        {"threads": 2},
+    ],
+    ids=str,
+)
+def test_no_setting_of_the_scheduler_changes_an_answer(
+    folder: Path, llm: LLM, settings: dict[str, Any]
+) -> None:
+    prompts = ["one", "two and a little more", "three " * 20, "two and a little less"]
+    with LLM(Settings(**{"model": str(folder), "max_num_seqs": 3, **settings})) as other:
+        answers = other.generate(prompts, greedy, progress=False)
+    expected = llm.generate(prompts, greedy, progress=False)
+    assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
 
 
 def test_several_engines_fit_in_a_process(folder: Path, llm: LLM) -> None:

@@ -128,6 +128,15 @@ def test_a_file_of_something_else_is_never_written_to(folder: str, tmp_path: Pat
     assert diary.read_text() == "dear diary"
 
 
+def test_a_model_that_cannot_be_loaded_is_exit_code_2(tmp_path: Path) -> None:
+    broken = write_speaking_model(tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:20_000])
+    result = run(str(broken), write(tmp_path / "in.jsonl", [request("a")]), tmp_path / "out.jsonl")
+    assert result.exit_code == 2
+    assert f"headway: {weights}: " in result.stderr
+
+
 def test_answers_that_cannot_be_written_are_exit_code_2(folder: str, tmp_path: Path) -> None:
     answers = tmp_path / "no-such-folder" / "out.jsonl"
     result = run(folder, write(tmp_path / "in.jsonl", [request("a")]), answers)

@@ -9,11 +9,12 @@ import typer
 from headway.batch import BadFile
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
+from headway.server.offline import NotLoaded
 from headway.spec import BadModel
 from headway.text.chat_template import TemplateError
 from headway.text.tokenizer import BadTokenizer
 
-refusals = (ConfigError, BadFile, ModelNotFound, BadModel, BadTokenizer, TemplateError)
+refusals = (ConfigError, BadFile, ModelNotFound, BadModel, BadTokenizer, TemplateError, NotLoaded)
 
 
 @contextmanager

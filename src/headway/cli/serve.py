@@ -62,6 +62,8 @@ def _serve(settings: Settings, *, as_json: bool) -> int:
         ) from error
     with listener, started(settings) as start:
         typer.echo(f"headway loads {wire.model}", err=True)
+        if wire.api_key is None and wire.host not in ("127.0.0.1", "::1", "localhost"):
+            typer.echo(f"  whoever reaches {wire.host} may use it; --api-key asks for a key", err=True)
         speaks = start.tokenizer.chat_template is not None or settings.chat_template is not None
 
         def ready(url: str, facts: Facts) -> None:

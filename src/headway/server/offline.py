@@ -21,6 +21,10 @@ from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer
 
 
+class NotLoaded(Exception):
+    """The engine could not start; the message says why."""
+
+
 class Application:
     """Calls may run side by side; how many the engine runs at a time is its own affair."""
 
@@ -54,11 +58,11 @@ async def application(
     template: ChatTemplate,
     told: Callable[[str, float], None],
 ) -> AsyncIterator[Application]:
-    """Ready to be called. `told` hears the phases of the engine's loading. Raises EngineGone."""
+    """Ready to be called. `told` hears the phases of the engine's loading. Raises NotLoaded."""
     async with connected(settings, engine, tokenizer, template, told) as services:
         await services.client.ready.wait()
         if services.client.facts is None:
-            raise EngineGone(services.client.failure or "the engine ended while it was loading")
+            raise NotLoaded(services.client.failure or "the engine ended while it was loading")
         yield Application(create_app(services), services.client)
 
 
