@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from headway.cli.main import app
 from headway.config import GROUPS, OPTIONS
+from tests.architecture.house_rules import modules_loaded
 from tests.speaking_model import write_speaking_model
 
 
@@ -71,6 +72,11 @@ def test_serve_has_a_flag_for_every_setting_and_shows_them_by_group() -> None:
 def test_help_shows_each_setting_s_default() -> None:
     shown = " ".join(headway("serve", "--help").stdout.split())
     assert all(f"[default: {o.default_words}]" in shown or o.default_words in shown for o in OPTIONS.values())
+
+
+def test_commands_load_no_torch_until_they_need_it() -> None:
+    loaded = modules_loaded(Path(__file__).parents[2] / "src" / "headway", "cli/main")
+    assert "torch" not in loaded
 
 
 def test_version_names_what_runs() -> None:

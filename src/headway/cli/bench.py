@@ -1,4 +1,7 @@
-"""`headway bench`: measure an engine."""
+"""`headway bench`: measure an engine.
+
+The library is imported when a measurement begins: it brings torch, which the other commands do without.
+"""
 
 from array import array
 from collections.abc import Sequence
@@ -8,7 +11,7 @@ from functools import partial
 from os import environ
 from queue import SimpleQueue
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,9 +25,11 @@ from headway.config_sources import load_settings
 from headway.core.memory import ceil_div
 from headway.core.types import Event, Finished, Refused, Sampling, Stepped
 from headway.hub import resolve
-from headway.llm.engine_thread import EngineGone, EngineThread
 from headway.sizing import Facts
 from headway.terminal import counting, fetching
+
+if TYPE_CHECKING:
+    from headway.llm.engine_thread import EngineThread
 
 app = typer.Typer(no_args_is_help=True, help="Measure an engine.")
 
@@ -55,6 +60,8 @@ def offline(
     steps without prompts over the time of these; tpot_ms is their mean. Random prompts, greedy, end of text
     ignored, no prefix cache, prompts before decodes (prefill-first); a warm-up per batch size is not counted.
     """
+    from headway.llm.engine_thread import EngineThread
+
     with told_plainly():
         sizes = _sizes(batch_sizes)
         given = load_settings(flags.settings_among(context.params), environ)
@@ -104,18 +111,18 @@ def _check_room(facts: Facts, batch_size: int, tokens: int) -> None:
         )
 
 
-def _run(engine: EngineThread, prompts: Sequence["array[int]"], output_tokens: int) -> Run:
+def _run(engine: "EngineThread", prompts: Sequence["array[int]"], output_tokens: int) -> Run:
     """All prompts handed in at once; back when the last answer has ended."""
     sampling = Sampling(max_tokens=output_tokens, temperature=0.0, ignore_eos=True, seed=0)
     frames: list[Stepped] = []
-    heard: SimpleQueue[Event | EngineGone] = SimpleQueue()
+    heard: SimpleQueue[Event | Exception] = SimpleQueue()
     engine.switchboard.on_step = frames.append
     start_s = monotonic()
     engine.submit_together(prompts, sampling, heard.put)
     waiting = len(prompts)
     while waiting:
         event = heard.get()
-        if isinstance(event, EngineGone):
+        if isinstance(event, Exception):  # the engine has gone
             raise event
         assert not isinstance(event, Refused), f"the engine refused a prompt: {event}"
         waiting -= isinstance(event, Finished)
