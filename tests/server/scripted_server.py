@@ -1,29 +1,19 @@
-"""A whole server over a scripted engine, in processes of its own, and what a test needs to talk to it.
-
-Run as a process: `python -m tests.server.scripted_server SERVER_JSON ENGINE_JSON`. It prints a JSON line when
-it is listening, and `ready` when it is.
-"""
+"""A whole server over a scripted engine, in processes of their own, and what a test needs to talk to it."""
 
 import json
-import logging
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import IO, Any
+from typing import Any
 
 import httpx
 import openai
 
-from headway.server.engine_process import EngineProcess
-from headway.server.serve import Told, bind, serve
-from headway.server.settings import ServerSettings
-from tests.server.byte_text import byte_template, byte_tokenizer
 from tests.server.scripted_engine import Scripted
 
-model = "byte-model"
 plain = Scripted()
 
 
@@ -74,7 +64,7 @@ def scripted_server(
 ) -> Iterator[Server]:
     """`until`: hand it over when it is "listening" or "ready". Killed at the end, if it still lives."""
     arguments = [json.dumps(settings or {}), json.dumps(asdict(scripted))]
-    command = [sys.executable, "-m", "tests.server.scripted_server", *arguments]
+    command = [sys.executable, "-m", "tests.server.server_process", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -84,31 +74,3 @@ def scripted_server(
             yield server
         finally:
             process.kill()
-
-
-def main(settings_json: str, scripted_json: str) -> int:
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    settings = ServerSettings(**{"model": model, "port": 0, **json.loads(settings_json)})
-    listener = bind(settings)
-    engine = EngineProcess(Scripted(**json.loads(scripted_json)).command())
-    tokenizer = byte_tokenizer()
-    listener.listen()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    _say(json.dumps({"url": url, "engine_pid": engine.pid, "socket": str(engine.path)}))
-    told = Told(
-        phase=lambda name, seconds: None,
-        ready=lambda url, facts: _say("ready"),
-        ended=lambda why: print(why, file=sys.stderr),
-    )
-    return serve(settings, listener, engine, tokenizer, byte_template(tokenizer), told)
-
-
-def _say(line: str, out: IO[str] = sys.stdout) -> None:
-    out.write(line + "\n")
-    out.flush()
-
-
-if __name__ == "__main__":
-    code = main(*sys.argv[1:])
-    sys.stdout.flush()
-    sys.exit(code)

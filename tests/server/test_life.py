@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import threading
 from collections.abc import Iterator
@@ -75,8 +76,6 @@ def test_the_engines_socket_is_for_its_owner_alone(server: Server) -> None:
     "junk", [b"", b"\xff" * 64, b"\x00\x00\x00\x03abc", b"\x00" * 4096, b"GET / HTTP/1.1"]
 )
 def test_a_stranger_on_the_engines_socket_is_hung_up_on(server: Server, junk: bytes) -> None:
-    import socket
-
     with socket.socket(socket.AF_UNIX) as stranger:
         stranger.settimeout(20)
         stranger.connect(server.socket)
@@ -92,7 +91,7 @@ def test_a_stranger_on_the_engines_socket_is_hung_up_on(server: Server, junk: by
 
 def test_a_full_queue_is_a_429_with_a_time_to_come_back() -> None:
     with scripted_server(scripted=Scripted(step_s=0.05, max_seqs=1, max_queued=2)) as server:
-        with open_streams(server, 3):
+        with open_streams(server, 1), open_streams(server, 2):
             refused = server.post("/v1/completions", {"prompt": "a"})
             assert refused.status_code == 429
             assert refused.json()["error"]["code"] == "overloaded"
@@ -188,7 +187,7 @@ def test_an_executor_that_dies_ends_every_request_and_the_server() -> None:
 
 
 def test_a_hung_engine_is_seen_and_so_is_its_recovery() -> None:
-    with scripted_server(scripted=slow) as server, open_streams(server, 1) as (stream,):
+    with scripted_server(scripted=Scripted(step_s=0.01)) as server, open_streams(server, 1) as (stream,):
         os.kill(server.engine_pid, signal.SIGSTOP)
         try:
             wait_for(lambda: server.get("/health").status_code == 503)

@@ -30,7 +30,7 @@ def strict() -> Iterator[Server]:
 
 
 def test_a_body_that_says_it_is_too_large_is_not_read(strict: Server) -> None:
-    answer = exchange(strict, head + b"Content-Length: 99999999999999999999999\r\n\r\n")
+    answer = exchange(strict, head + b"Content-Length: 99999999999999999999\r\n\r\n")
     assert answer.status == 413
     assert answer.json["error"]["code"] == "body_too_large"
 
@@ -134,7 +134,9 @@ def test_a_stream_that_waits_is_pinged(strict: Server) -> None:
 
 
 def test_a_reader_that_never_reads_is_hung_up_on(strict: Server) -> None:
-    body = b'{"prompt": "abc", "stream": true, "ignore_eos": true, "max_tokens": 99000, "logprobs": 20}'
+    body = (
+        b'{"prompt": "abc", "stream": true, "ignore_eos": true, "max_tokens": 99000, "logprobs": 20, "n": 8}'
+    )
     with connect(strict) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)

@@ -8,7 +8,8 @@ import pytest
 from openai.types import Completion, Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.server.scripted_server import Server, model
+from tests.server.scripted_server import Server
+from tests.server.server_process import model
 from tests.server.strict_openai import model_extras, strictly
 
 hello: list[Any] = [{"role": "user", "content": "hello"}]

@@ -57,7 +57,7 @@ async def connected(
     template: ChatTemplate,
     told: Callable[[str, float], None],
 ) -> AsyncIterator[Services]:
-    """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up on it."""
+    """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up."""
     ledger = Ledger()
     client = EngineClient(engine.secret, ledger, told=told)
     await client.listen(engine.listener)

@@ -1,0 +1,43 @@
+"""The server process of the tests: `python -m tests.server.server_process SERVER_JSON ENGINE_JSON`.
+
+Prints a JSON line when it is listening, and `ready` when it is.
+"""
+
+import json
+import logging
+import sys
+
+from headway.server.engine_process import EngineProcess
+from headway.server.serve import Told, bind, serve
+from headway.server.settings import ServerSettings
+from tests.server.byte_text import byte_template, byte_tokenizer
+from tests.server.scripted_engine import Scripted
+
+model = "byte-model"
+
+
+def main(settings_json: str, scripted_json: str) -> int:
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    settings = ServerSettings(**{"model": model, "port": 0, **json.loads(settings_json)})
+    listener = bind(settings)
+    engine = EngineProcess(Scripted(**json.loads(scripted_json)).command())
+    tokenizer = byte_tokenizer()
+    listener.listen()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    _say(json.dumps({"url": url, "engine_pid": engine.pid, "socket": str(engine.path)}))
+    told = Told(
+        phase=lambda name, seconds: None,
+        ready=lambda url, facts: _say("ready"),
+        ended=lambda why: print(why, file=sys.stderr),
+    )
+    return serve(settings, listener, engine, tokenizer, byte_template(tokenizer), told)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    code = main(*sys.argv[1:])
+    sys.stdout.flush()
+    sys.exit(code)

@@ -1,0 +1,94 @@
+"""One continuation: which text, tokens and log-probabilities count, and when they go out."""
+
+from array import array
+from typing import Any
+
+from headway.core.types import Finished, Logprob, Reason, Request, Sampling, Token
+from headway.server.choice import Choice
+from tests.server.byte_text import byte_tokenizer
+from tests.server.scripted_engine import end_token
+
+tokenizer = byte_tokenizer()
+
+
+def choice(**sampling: Any) -> Choice:
+    request = Request(1, array("i", [1]), Sampling(stop_ids=(end_token,), **sampling), arrival_s=0.0)
+    return Choice(request, 0, 0, tokenizer)
+
+
+def token(id: int, *, scored: bool = False) -> Token:
+    return Token(1, 0, id, 1.0, Logprob(id, -0.5, ()) if scored else None)
+
+
+def finished(reason: Reason, tokens: int) -> Finished:
+    return Finished(1, 0, reason, 2.0, 1, 0, tokens, 0, 0, 0)
+
+
+def texts(one: Choice, data: bytes) -> list[str | None]:
+    """What goes out after each byte."""
+    found = []
+    for byte in data:
+        one.push(token(byte))
+        delta = one.take()
+        found.append(None if delta is None else delta.text)
+    return found
+
+
+def test_a_character_goes_out_when_it_is_whole() -> None:
+    assert texts(choice(), "aé".encode()) == ["a", "", "é"]
+
+
+def test_nothing_goes_out_twice() -> None:
+    one = choice()
+    one.push(token(97))
+    assert one.take() is not None
+    assert one.take() is None
+
+
+def test_the_end_token_counts_and_has_no_text() -> None:
+    one = choice()
+    one.push(token(97))
+    one.push(token(end_token))
+    one.finish(finished(Reason.STOP, 2))
+    delta = one.take()
+    assert delta is not None
+    assert (delta.text, delta.reason, one.output_tokens) == ("a", Reason.STOP, 2)
+
+
+def test_a_stop_string_is_found_once_and_nothing_after_it_counts() -> None:
+    one = choice(stop_strings=("bc",))
+    assert [one.push(token(byte)) for byte in b"abcd"] == [False, False, True, False]
+    one.finish(finished(Reason.STOP, 3))
+    delta = one.take()
+    assert delta is not None
+    assert (delta.text, delta.tokens, one.output_tokens) == ("a", tuple(b"abc"), 3)
+
+
+def test_a_stop_string_that_crosses_the_end_by_length_is_still_a_stop() -> None:
+    one = choice(stop_strings=("bc",))
+    for byte in b"abc":
+        one.push(token(byte))
+    one.finish(finished(Reason.LENGTH, 3))
+    delta = one.take()
+    assert delta is not None
+    assert delta.reason is Reason.STOP
+
+
+def test_log_probabilities_go_out_with_their_text() -> None:
+    one = choice(stop_strings=("bc",))
+    counts = []
+    for byte in b"abx":
+        one.push(token(byte, scored=True))
+        delta = one.take()
+        counts.append(0 if delta is None else len(delta.logprobs))
+    assert counts == [1, 0, 2]
+
+
+def test_every_token_that_counts_has_its_log_probability_in_the_end() -> None:
+    one = choice(stop_strings=("bc",))
+    for byte in b"abcd":
+        one.push(token(byte, scored=True))
+    one.finish(finished(Reason.STOP, 3))
+    delta = one.take()
+    assert delta is not None
+    assert [scored.token for scored in delta.logprobs] == list(b"abc")
