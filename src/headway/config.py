@@ -25,6 +25,7 @@ class Kind(NamedTuple):
     words: str  # completes "... is not ..."
     read: Callable[[str], object]  # from text; raises ValueError
     allows: Callable[[Any], bool]
+    choices: tuple[str, ...] = ()  # where it is one of a few names
 
 
 class Option(NamedTuple):
@@ -52,7 +53,7 @@ def _whole(low: int, high: int, metavar: str = "N") -> Kind:
 
 
 def _choice(*names: str) -> Kind:
-    return Kind("|".join(names), "one of " + ", ".join(names), str, lambda value: value in names)
+    return Kind("NAME", "one of " + ", ".join(names), str, lambda value: value in names, names)
 
 
 def _text(metavar: str, longest: int = 4096) -> Kind:
@@ -90,7 +91,7 @@ def _read_switch(text: str) -> bool:
 _memory = Kind(
     "BYTES", "a size such as 512MiB or 2GiB", _read_bytes, lambda v: type(v) is int and 0 < v < 1 << 50
 )
-_switch = Kind("true|false", "true or false", _read_switch, lambda value: type(value) is bool)
+_switch = Kind("BOOL", "true or false", _read_switch, lambda value: type(value) is bool)
 
 
 def _setting(default: object, kind: Kind, group: str, help: str, default_words: str = "") -> Any:
@@ -119,7 +120,9 @@ class Settings:
     threads: int | None = _setting(
         None, _whole(1, 1024), "Model", "Threads for the model's arithmetic.", "one per core"
     )
-    policy: str = _setting("stall-free", _choice(*POLICY_NAMES), "Scheduling", "Who runs next.")
+    policy: str = _setting(
+        "stall-free", _choice(*POLICY_NAMES), "Scheduling", f"Who runs next: {', '.join(POLICY_NAMES)}."
+    )
     max_num_seqs: int = _setting(64, _whole(1, 4096), "Scheduling", "Most sequences that run at a time.")
     # 256: on a CPU such a step takes most of a second, and that is the gap that a long prompt puts into
     # everyone's stream; half as many cost more per token, twice as many hardly less.
@@ -137,7 +140,10 @@ class Settings:
     )
     block_size: int = _setting(16, _whole(1, 256, "TOKENS"), "Memory", "Tokens of one KV block.")
     kv_allocation: str = _setting(
-        "paged", _choice(*ALLOCATION_NAMES), "Memory", "KV blocks on demand, or room held from the start."
+        "paged",
+        _choice(*ALLOCATION_NAMES),
+        "Memory",
+        f"How KV blocks are held: {', '.join(ALLOCATION_NAMES)}.",
     )
     prefix_caching: bool = _setting(True, _switch, "Memory", "Reuse the KV of prompts that begin alike.")
     host: str = _setting("127.0.0.1", _text("ADDRESS", 255), "Server", "Address to listen on.")

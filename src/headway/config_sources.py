@@ -107,7 +107,7 @@ def _read(option: Option, text: str, where: str) -> object:
     except (ValueError, KeyError, OverflowError):
         value = None
     if value is None or not option.kind.allows(value):
-        near = get_close_matches(text, option.kind.metavar.split("|"), 1)
+        near = get_close_matches(text, option.kind.choices, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigError(f"{where}: {shown(option, _cut(text))} is not {option.kind.words}{hint}")
     return value

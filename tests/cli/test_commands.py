@@ -71,7 +71,7 @@ def test_serve_has_a_flag_for_every_setting_and_shows_them_by_group() -> None:
 
 def test_help_shows_each_setting_s_default() -> None:
     shown = " ".join(headway("serve", "--help").stdout.split())
-    assert all(f"[default: {o.default_words}]" in shown or o.default_words in shown for o in OPTIONS.values())
+    assert all(f"Default: {option.default_words}." in shown for option in OPTIONS.values())
 
 
 def test_commands_load_no_torch_until_they_need_it() -> None:

@@ -20,8 +20,7 @@ def options_table() -> str:
         for option in (o for o in OPTIONS.values() if o.group == group and o.name != "model"):
             default = option.default_words
             shown = f"`{default}`" if str(option.default).lower() == default else default
-            values = option.kind.metavar.replace("|", ", ")
-            lines.append(f"| `{option.flag}` | {values} | {shown} | {option.help} |")
+            lines.append(f"| `{option.flag}` | {option.kind.metavar} | {shown} | {option.help} |")
     return "\n".join(lines)
 
 

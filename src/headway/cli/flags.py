@@ -14,14 +14,16 @@ def _flag(name: str, *spellings: str) -> Any:
     return typer.Option(
         *(spellings or (option.flag,)),
         metavar=option.kind.metavar,
-        help=option.help,
+        help=f"{option.help} Default: {option.default_words}.",
         rich_help_panel=option.group,
-        show_default=option.default_words,
+        show_default=False,
     )
 
 
 _model = OPTIONS["model"]
-Model = Annotated[str | None, typer.Argument(help=_model.help, show_default=_model.default_words)]
+Model = Annotated[
+    str | None, typer.Argument(help=f"{_model.help} Default: {_model.default_words}.", show_default=False)
+]
 MaxModelLen = Annotated[str | None, _flag("max_model_len")]
 Template = Annotated[str | None, _flag("chat_template")]
 Seed = Annotated[str | None, _flag("seed")]
