@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
+from headway.server.guard import Guard
+from headway.server.settings import ServerSettings
 from tests.server.raw_http import exchange
 from tests.server.scripted_server import Server, scripted_server
 
@@ -105,6 +109,17 @@ def test_a_request_id_is_cleaned_and_cut(server: Server) -> None:
     echoed = server.get("/health", headers={"x-request-id": given}).headers["x-request-id"]
     assert echoed.startswith("abcscriptxxx")
     assert len(echoed) <= 64
+
+
+def test_our_own_mistake_is_a_500_that_says_nothing_of_it() -> None:
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise KeyError("a secret of ours")
+
+    client = TestClient(Guard(broken, ServerSettings(model="m")), base_url="http://localhost")
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+    assert "secret" not in answer.text
+    assert "x-request-id" in answer.headers
 
 
 def test_errors_carry_the_id_too(server: Server) -> None:

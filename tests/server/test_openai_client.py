@@ -142,6 +142,13 @@ def test_completion_logprobs_with_echo_score_the_prompt(server: Server) -> None:
     assert choice["logprobs"]["top_logprobs"][0] is None
 
 
+def test_a_stream_that_echoes_begins_with_its_prompt(server: Server) -> None:
+    body = {"prompt": ["ab", [99]], "temperature": 0, "echo": True, "stream": True, "max_tokens": 2}
+    chunks = [json.loads(e)["choices"][0] for e in sse(server.post("/v1/completions", body).text)[:-1]]
+    texts = ["".join(c["text"] for c in chunks if c["index"] == index) for index in (0, 1)]
+    assert texts == ["abab", "cc"]
+
+
 def test_n_gives_choices_that_differ_and_usage_counts_the_prompt_once(server: Server) -> None:
     body = {"prompt": "abcd", "n": 3, "seed": 5, "max_tokens": 8}
     answer = strictly(Completion, server.post("/v1/completions", body).json())

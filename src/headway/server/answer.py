@@ -6,6 +6,7 @@ Owns the order of a stream and that whatever it ends by, the generation is close
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -88,7 +89,8 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await while_connected(Request(scope, receive), self._send(send))
+            with suppress(ClientDisconnect):  # an answer has begun: there is no other to give
+                await while_connected(Request(scope, receive), self._send(send))
         finally:
             self._generation.close()
 

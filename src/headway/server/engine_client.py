@@ -33,7 +33,7 @@ from headway.server.wire import (
 
 log = logging.getLogger("headway.bridge")
 
-hung_after_s = 1.2  # six heartbeats that did not come
+hung_after_s = 1.5  # seven heartbeats that did not come
 hello_timeout_s, hello_bytes = 5.0, 1 << 10  # what a caller gets before it has shown who it is
 unread_events = 1 << 16  # held for one listener; beyond it its requests are cancelled
 _read_bytes = 1 << 18
@@ -239,14 +239,15 @@ class EngineClient:
             writer.close()
             return
         self._writer, splitter.limit = writer, frame_bytes
+        why = "the bridge to the engine broke"
         try:
             await self._read(reader, splitter, reports)
             why = "the engine ended"
         except (BadFrame, OSError) as error:
-            why = f"the bridge to the engine broke: {error}"
-            log.error("%s", why)
-        writer.close()
-        self.lost(why)
+            log.error("%s: %s", why, error)
+        finally:
+            writer.close()
+            self.lost(why)
         self._hung_up.set()
 
     async def _hello(self, reader: asyncio.StreamReader, splitter: Splitter) -> tuple[Hello, list[Report]]:

@@ -152,10 +152,6 @@ class SocketInbox:
         if time.monotonic() - self._bridge.last_sent_s >= heartbeat_s:
             self._bridge.send(to_frame(Heartbeat()))
 
-    def close(self) -> None:
-        os.close(self._woken)
-        os.close(self._waker)
-
 
 class SocketSink:
     """Events to the API process, one frame for each turn that gave some."""

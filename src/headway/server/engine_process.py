@@ -18,6 +18,8 @@ import msgspec
 
 from headway.server.engine_main import Summons
 
+_stderr = 2
+
 
 class EngineProcess:
     """A child that has been started; it may still be loading. Close it, whatever happened."""
@@ -29,7 +31,10 @@ class EngineProcess:
         self.path = self._folder / "engine.sock"
         self.listener = listen(self.path)
         try:
-            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+            # Its own session: Ctrl-C is for the parent. Its stdout is our stderr: ours carries answers alone.
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=_stderr, bufsize=0, start_new_session=True
+            )
         except OSError:
             self._remove_socket()
             raise

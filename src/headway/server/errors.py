@@ -67,7 +67,3 @@ def answer_errors(app: FastAPI) -> None:
         answer = ApiError(error.status_code, words, code="no_route").response()
         answer.headers.update(error.headers or {})
         return answer
-
-    @app.exception_handler(Exception)
-    async def ours(request: Request, error: Exception) -> JSONResponse:
-        return ApiError(500, "internal error; the server's log says more").response()

@@ -40,10 +40,15 @@ class Guard:
         exchange = Exchange(scope, receive, send)
         try:
             self._check(scope, Headers(scope=scope))
+            await self._app(scope, exchange.receive, exchange.send)
         except ApiError as error:
             await error.response()(scope, exchange.receive, exchange.send)
-        else:
-            await self._app(scope, exchange.receive, exchange.send)
+        except Exception:
+            log.exception("%s: our mistake", exchange.id)
+            if exchange.begun:
+                raise  # the connection is closed in the middle of the answer
+            ours = ApiError(500, f"internal error {exchange.id}; the server's log says more")
+            await ours.response()(scope, exchange.receive, exchange.send)
         finally:
             exchange.log()
         return None
@@ -61,10 +66,11 @@ class Guard:
     def _check_host(self, headers: Headers) -> None:
         """A page from elsewhere must not talk to a server on this machine by a name that leads here."""
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or (self._hosts is not None and _host_name(hosts[0]) not in self._hosts):
+        host = hosts[0] if len(hosts) == 1 else ""
+        if len(hosts) > 1 or (self._hosts is not None and _host_name(host) not in self._hosts):
             raise ApiError(400, "this server does not go by that host name", code="foreign_host")
         for origin in headers.getlist("origin"):
-            if urlsplit(origin).netloc != hosts[0]:
+            if urlsplit(origin).netloc != host:
                 raise ApiError(400, "requests from other origins are not taken", code="foreign_origin")
 
     def _check_key(self, given: list[str]) -> None:
@@ -104,28 +110,34 @@ class Exchange:
         self._receive = receive
         self._send = send
         self._start_s = time.monotonic()
-        self._status = 499  # until an answer begins: the client has gone
+        self._status = 499  # the client has gone, unless an answer says otherwise
+        self.begun = self._complete = False
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._body_unread = has_body
 
     async def receive(self) -> Message:
         message = await self._receive()
+        if message["type"] == "http.disconnect" and not self._complete:
+            self._status = 499
         if not message.get("more_body", False):
             self._body_unread = False
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             self._status = message["status"]
             headers = MutableHeaders(raw=list(message["headers"]))
             headers["x-request-id"] = self._shown_id
             if self._body_unread:
                 headers["connection"] = "close"  # or the rest of the body, however long, would be read
             message = {**message, "headers": headers.raw}
+        self._complete |= message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
 
     def log(self) -> None:
         took_ms = (time.monotonic() - self._start_s) * 1e3
         path = self._scope["path"] if self._scope["path"].isprintable() else "?"
         words = (self.id, self._shown_id, self._scope["method"], path[:100], self._status, took_ms)
-        log.info("%s (%s) %s %s %d %.1f ms", *words)
+        level = logging.DEBUG if self._scope["raw_path"] in open_paths else logging.INFO
+        log.log(level, "%s (%s) %s %s %d %.1f ms", *words)
