@@ -49,6 +49,9 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--vllm-python", type=Path, required=True, help="interpreter that has vLLM")
     parser.add_argument("--vllm-model", type=Path, required=True, help="folder of the weights as float32")
+    parser.add_argument(
+        "--vllm-preload", default="", help="libraries to preload into vLLM, as LD_PRELOAD names them"
+    )
     parser.add_argument("--headway-model", default="smollm2", help="the same weights, as Headway names them")
     parser.add_argument("--batch-sizes", type=sizes, default="1,4,16,32,64")
     parser.add_argument("--prompt-tokens", type=int, default=128)
@@ -108,6 +111,8 @@ def running_vllm(given: argparse.Namespace) -> Iterator[Vllm]:
         # The scheduler in the process that hands over the prompts: all are there before the first step.
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
     }
+    if given.vllm_preload:
+        environment["LD_PRELOAD"] = given.vllm_preload
     half = Path(__file__).with_name("vllm_offline.py")
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
@@ -231,7 +236,8 @@ def main() -> None:
     print(table(results))
     if given.json:
         workload = {"prompt_tokens": given.prompt_tokens, "output_tokens": given.output_tokens}
-        told_all = {"machine": before, "threads": given.threads, "versions": versions, "workload": workload}
+        run = {"threads": given.threads, "vllm_preload": Path(given.vllm_preload).name, **workload}
+        told_all = {"machine": before, "versions": versions, "run": run}
         print(json.dumps({**told_all, "results": results, "rounds": rounds}))
 
 
