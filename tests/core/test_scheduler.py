@@ -162,8 +162,6 @@ def test_the_younger_gives_way_and_comes_back_with_all_it_knew():
     step(scheduler)
     batch, events = step(scheduler)  # each needs a third block, there is one
     assert [s.id for s in batch.slices] == [0]
-    batch, events = step(scheduler)
-    assert batch.gone == () or batch.gone == (1,)
     while not (ends := only(events, Finished)):
         batch, events = step(scheduler)
     assert ends[0].request_id == 1, "the oldest ends first"

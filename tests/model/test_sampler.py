@@ -134,6 +134,8 @@ def plain_candidates(row: np.ndarray, sampling: Sampling) -> set[int]:
     kept = [int(id) for id in np.argsort(-wide, kind="stable") if weights[id] >= sampling.min_p]
     if sampling.top_k:
         kept = kept[: sampling.top_k]
+    if sampling.top_p == 1.0:  # all: weights too small to be felt in a sum would end it early
+        return set(kept)
     goal, held, nucleus = sampling.top_p * weights[kept].sum(), 0.0, []
     for id in kept:
         nucleus.append(id)
