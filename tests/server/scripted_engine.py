@@ -44,6 +44,7 @@ class Scripted:
     blocks: int = 256
     max_seqs: int = 16
     max_queued: int = 64
+    faults: bool = True  # whether the failing and the dying byte do what they say
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.server.scripted_engine", json.dumps(asdict(self))]
@@ -57,8 +58,9 @@ class ScriptedExecutor:
     depth = 1
     exclusive = False
 
-    def __init__(self, step_s: float, on_done: Callable[[], None]) -> None:
+    def __init__(self, step_s: float, on_done: Callable[[], None], *, faults: bool) -> None:
         self._step_s = step_s
+        self._faults = faults
         self._on_done = on_done
         self._held: dict[int, Joined] = {}
         self._tokens: dict[int, array[int]] = {}
@@ -70,7 +72,7 @@ class ScriptedExecutor:
             del self._held[id], self._tokens[id]
         for joined in batch.joined:
             self._held[joined.id], self._tokens[joined.id] = joined, joined.tokens[:]
-            self._dead |= dying_byte in joined.tokens
+            self._dead |= self._faults and dying_byte in joined.tokens
         start_s = time.monotonic()
         outcomes = [self._run(slice) for slice in batch.slices]
         self._results.append(Result(batch.id, outcomes, start_s, start_s + self._step_s))
@@ -87,7 +89,7 @@ class ScriptedExecutor:
 
     def _run(self, slice: Slice) -> Outcome:
         joined, known = self._held[slice.id], self._tokens[slice.id]
-        if failing_byte in joined.tokens:
+        if self._faults and failing_byte in joined.tokens:
             return Outcome(slice.id, failure="a scripted failure")
         end = min(slice.start + slice.count, joined.prompt_tokens - 1)
         scored: tuple[Logprob, ...] = ()
@@ -137,7 +139,7 @@ def loader(scripted: Scripted) -> Load:
             max_model_len=scripted.max_model_len,
         )
         scheduler = Scheduler(limits, POLICIES["stall-free"](), MEMORY_RULES["paged"])
-        executor = ScriptedExecutor(scripted.step_s, wake)
+        executor = ScriptedExecutor(scripted.step_s, wake, faults=scripted.faults)
         engine = Engine(MonotonicClock(), inbox, executor, sink, scheduler)
         return Loaded(Facts(vocab, scripted.max_model_len, 16, scripted.blocks), engine.run, lambda: None)
 

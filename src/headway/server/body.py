@@ -7,31 +7,25 @@ import asyncio
 import json
 import re
 from collections import Counter
-from concurrent.futures import Executor
 from typing import Any, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
 from headway.server.errors import ApiError
-from headway.server.settings import ServerSettings
 
 JsonObject = dict[str, Any]
 
-_parsed_here = 1 << 16  # bytes; a larger body is parsed off the event loop
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-async def read_json(request: Request, settings: ServerSettings, threads: Executor) -> JsonObject:
-    """Raises ApiError: 400, 408, 413 or 415; ClientDisconnect when there is nobody to tell."""
-    _check_headers(request, settings.body_bytes)
+async def read_bytes(request: Request, most_bytes: int, timeout_s: float) -> bytes:
+    """Raises ApiError 408, 413 or 415; ClientDisconnect when there is nobody to tell."""
+    _check_headers(request, most_bytes)
     try:
-        async with asyncio.timeout(settings.read_timeout_s):
-            data = await _read(request, settings.body_bytes)
+        async with asyncio.timeout(timeout_s):
+            return await _read(request, most_bytes)
     except TimeoutError:
-        raise ApiError(408, f"the body did not come within {settings.read_timeout_s:g} s") from None
-    if len(data) <= _parsed_here:
-        return parse(data)
-    return await asyncio.get_running_loop().run_in_executor(threads, parse, data)
+        raise ApiError(408, f"the body did not come within {timeout_s:g} s") from None
 
 
 def _check_headers(request: Request, limit: int) -> None:

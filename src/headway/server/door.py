@@ -9,7 +9,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from random import SystemRandom
 from typing import TypeVar
@@ -33,7 +33,7 @@ class Asked:
 
     requests: tuple[Request, ...]
     choices: int
-    prompts: tuple[str, ...]  # their texts, where the answer repeats them; else empty
+    prompts: tuple[str, ...] = ()  # their texts, where the answer repeats them
 
     @property
     def sampling(self) -> Sampling:
@@ -65,18 +65,19 @@ class Door:
         """Raises ApiError 400."""
         check_fields(body, self.facts.vocab)
         prompts = [token_array(await self._ids(prompt)) for prompt in body.prompt]
-        echoed = [p if isinstance(p, str) else self.tokenizer.decode(p, False) for p in body.prompt]
-        return self._asked(body, prompts, tuple(echoed) if body.echo else (), arrival_s)
+        asked = self._asked(body, prompts, arrival_s)
+        if not body.echo:
+            return asked
+        texts = [p if isinstance(p, str) else await self.text_of(p) for p in body.prompt]
+        return replace(asked, prompts=tuple(texts))
 
     async def chat(self, body: Chat, arrival_s: float) -> Asked:
         """Raises ApiError 400."""
         check_fields(body, self.facts.vocab)
         ids = await self.chat_ids(body.messages, add_generation_prompt=True)
-        return self._asked(body, [token_array(ids)], (), arrival_s)
+        return self._asked(body, [token_array(ids)], arrival_s)
 
-    def _asked(
-        self, body: Generate, prompts: Sequence["array[int]"], echoed: tuple[str, ...], arrival_s: float
-    ) -> Asked:
+    def _asked(self, body: Generate, prompts: Sequence["array[int]"], arrival_s: float) -> Asked:
         context, eos_ids = self.facts.max_model_len, self.tokenizer.eos_ids
         requests = []
         for prompt in prompts:
@@ -91,7 +92,7 @@ class Door:
                     cache_salt=(body.cache_salt or "").encode(),
                 )
             )
-        return Asked(tuple(requests), body.n or 1, echoed)
+        return Asked(tuple(requests), body.n or 1)
 
     async def _ids(self, prompt: str | list[int]) -> list[int]:
         return await self.text_ids(prompt, "prompt", add_special=True) if isinstance(prompt, str) else prompt

@@ -9,15 +9,14 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from headway.server.answer import EventStream, while_connected, whole
-from headway.server.body import read_json
 from headway.server.contract import check_slo_headers
-from headway.server.door import Asked, now_s
+from headway.server.door import Asked
 from headway.server.generation import Generation
 from headway.server.openapi import takes
 from headway.server.schema import Chat, Completion, Generate
-from headway.server.services import Services
+from headway.server.services import Received, Services
 from headway.server.shapes import ChatShape, CompletionShape, Shape
-from headway.server.validation import unknown_fields, validate
+from headway.server.validation import unknown_fields
 
 log = logging.getLogger("headway.server")
 
@@ -28,17 +27,16 @@ def generate_routes(services: Services) -> APIRouter:
     @routes.post("/v1/completions", openapi_extra=takes(Completion))
     async def completions(request: Request) -> Response:
         """Text that continues a prompt, or several."""
-        body, arrival_s = await _read(request, services, Completion)
-        work = services.door.completion(body, arrival_s)
-        asked = await while_connected(request, work)
-        return await _answer(request, services, body, asked)
+        received = await _receive(request, services, Completion)
+        asked = await while_connected(request, services.door.completion(received.body, received.arrival_s))
+        return await _answer(request, services, received.body, asked)
 
     @routes.post("/v1/chat/completions", openapi_extra=takes(Chat))
     async def chat_completions(request: Request) -> Response:
         """The assistant's next message in a conversation."""
-        body, arrival_s = await _read(request, services, Chat)
-        asked = await while_connected(request, services.door.chat(body, arrival_s))
-        return await _answer(request, services, body, asked)
+        received = await _receive(request, services, Chat)
+        asked = await while_connected(request, services.door.chat(received.body, received.arrival_s))
+        return await _answer(request, services, received.body, asked)
 
     return routes
 
@@ -46,20 +44,16 @@ def generate_routes(services: Services) -> APIRouter:
 B = TypeVar("B", bound=Generate)
 
 
-async def _read(request: Request, services: Services, kind: type[B]) -> tuple[B, float]:
-    """The checked body, and when it had arrived."""
+async def _receive(request: Request, services: Services, kind: type[B]) -> Received[B]:
     check_slo_headers(request.headers)
-    json = await read_json(request, services.settings, services.threads)
-    arrival_s = now_s()
-    body = validate(kind, json)
-    services.require_model(body.model)
+    received = await services.read(request, kind)
+    services.require_model(received.body.model)
     services.require_ready()
-    return body, arrival_s
+    return received
 
 
 async def _answer(request: Request, services: Services, body: Generate, asked: Asked) -> Response:
-    tokenizer = services.door.tokenizer
-    generation = Generation(services.client, asked, tokenizer)
+    generation = Generation(services.client, asked, services.door.tokenizer)
     shape = _shape(services, body, asked)
     if not body.stream:
         response = await while_connected(request, whole(generation, shape))

@@ -5,14 +5,12 @@ import time
 from fastapi import APIRouter, Request
 
 from headway.server.answer import while_connected
-from headway.server.body import read_json
 from headway.server.errors import bad
 from headway.server.openapi import takes
 from headway.server.sampling import check_ids
 from headway.server.schema import Detokenize, Tokenize
 from headway.server.services import Services
 from headway.server.shapes import Json
-from headway.server.validation import validate
 
 
 def model_routes(services: Services) -> APIRouter:
@@ -42,7 +40,7 @@ def model_routes(services: Services) -> APIRouter:
     @routes.post("/tokenize", openapi_extra=takes(Tokenize))
     async def tokenize(request: Request) -> Json:
         """Token ids of a text, or of a conversation as the model's template writes it."""
-        body = validate(Tokenize, await read_json(request, services.settings, services.threads))
+        body = (await services.read(request, Tokenize)).body
         services.require_model(body.model)
         services.require_ready()
         ids = await while_connected(request, _ids(services, body))
@@ -51,7 +49,7 @@ def model_routes(services: Services) -> APIRouter:
     @routes.post("/detokenize", openapi_extra=takes(Detokenize))
     async def detokenize(request: Request) -> Json:
         """The text of token ids, special ones written out."""
-        body = validate(Detokenize, await read_json(request, services.settings, services.threads))
+        body = (await services.read(request, Detokenize)).body
         services.require_model(body.model)
         check_ids(body.tokens, tokenizer.vocab_size, "tokens")
         return {"prompt": await services.door.text_of(body.tokens)}

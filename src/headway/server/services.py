@@ -6,17 +6,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Generic, TypeVar
+
+from starlette.requests import Request
 
 from headway.metrics.export import Outlook, Pool, exposition
 from headway.metrics.ledger import Ledger
+from headway.server.body import parse, read_bytes
 from headway.server.door import Door, now_s
 from headway.server.engine_client import EngineClient, EngineState
 from headway.server.engine_process import EngineProcess
 from headway.server.errors import ApiError
+from headway.server.schema import Body
 from headway.server.settings import ServerSettings
+from headway.server.validation import validate
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer
 
+B = TypeVar("B", bound=Body)
+_checked_here = 1 << 16  # bytes
 _watch_s = 0.05  # how soon an engine that ends without a word is noticed
 
 _not_ready = {
@@ -28,6 +36,12 @@ _not_ready = {
 
 
 @dataclass(frozen=True, slots=True)
+class Received(Generic[B]):
+    body: B
+    arrival_s: float  # when its last byte had come
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     settings: ServerSettings
     client: EngineClient
@@ -35,6 +49,15 @@ class Services:
     threads: ThreadPoolExecutor  # for what would hold the event loop up
     exposition: Callable[[], bytes]  # the text of /metrics
     version: str
+
+    async def read(self, request: Request, kind: type[B]) -> Received[B]:
+        """The request's body, checked; off the event loop where it is large. Raises ApiError."""
+        data = await read_bytes(request, self.settings.body_bytes, self.settings.read_timeout_s)
+        arrival_s = now_s()
+        if len(data) <= _checked_here:
+            return Received(validate(kind, parse(data)), arrival_s)
+        work = asyncio.get_running_loop().run_in_executor(self.threads, lambda: validate(kind, parse(data)))
+        return Received(await work, arrival_s)
 
     def require_ready(self) -> None:
         """Raises ApiError 503 while nothing can be generated."""

@@ -33,7 +33,7 @@ def validate(kind: type[B], body: JsonObject) -> B:
 def unknown_fields(body: Body) -> list[str]:
     """What the client sent and nobody reads, cleaned for a header and a log line."""
     names = sorted(set(body.model_extra or ()) - UNSUPPORTED)
-    return [clean(name, _shown_characters) for name in names[:16]]
+    return [clean(name, _shown_characters) or "?" for name in names[:16]]
 
 
 def clean(text: str, longest: int) -> str:
