@@ -18,12 +18,16 @@ def test_a_packed_linear_map_agrees_with_the_plain_product(rows: int, biased: bo
     torch.testing.assert_close(Linear(weight, bias)(x), functional.linear(x, weight, bias))
 
 
-def test_a_norm_in_float32_leaves_rows_in_their_own_dtype() -> None:
-    x = torch.randn(5, 16).bfloat16()
-    normed = RMSNorm(torch.ones(16), 1e-6)(x)
-    assert normed.dtype == torch.bfloat16
-    exact = x.float() / x.float().pow(2).mean(-1, keepdim=True).sqrt()
-    torch.testing.assert_close(normed, exact.bfloat16())
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0, 1e4])
+def test_a_norm_agrees_with_torch_s_own(size: float) -> None:
+    x, weight = torch.randn(5, 3, 16) * size, torch.randn(16)
+    torch.testing.assert_close(RMSNorm(weight, 1e-5)(x), functional.rms_norm(x, (16,), weight, 1e-5))
+
+
+def test_a_norm_works_in_float32_and_leaves_rows_in_their_own_dtype() -> None:
+    x, weight = torch.randn(5, 16).bfloat16(), torch.randn(16).bfloat16()
+    exact = functional.rms_norm(x.float(), (16,), weight.float(), 1e-6)
+    assert torch.equal(RMSNorm(weight, 1e-6)(x), exact.bfloat16())
 
 
 def test_divisors_say_what_llama3_scaling_says() -> None:

@@ -23,7 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from headway.model.inputs import SequenceInputs, StepInputs
 from headway.model.kv import KVCache
 
-FETCH_BYTES = 8 << 20  # of K and V in one call of decodes, which may always be a pair
+FETCH_BYTES = 4 << 20  # of K and V in one call of decodes, which may always be a pair
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,21 @@ class Linear:
 
 
 class RMSNorm:
-    """x / rms(x) * w over the last dimension, computed in the weight's dtype and given back in x's."""
+    """x / sqrt(mean(x^2) + eps) * w over the last dimension d, in float32, given back in x's dtype.
+
+    Written as x * (w sqrt(d)) / hypot(|x|, sqrt(d eps)), four small operations where torch's own makes seven on
+    a CPU: a 135M model's decode took 31 ms instead of 33, sixteen took 54 instead of 57.
+    """
 
     def __init__(self, weight: Tensor, eps: float) -> None:
-        self._weight, self._eps = weight, eps
+        dim = weight.shape[0]
+        self._weight = weight.float() * dim**0.5
+        self._floor = torch.tensor((dim * eps) ** 0.5)
 
     def __call__(self, x: Tensor) -> Tensor:
-        wide = x.to(self._weight.dtype)
-        return functional.rms_norm(wide, self._weight.shape, self._weight, self._eps).to(x.dtype)
+        wide = x.float()
+        length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        return torch.mul(wide, self._weight).div_(torch.hypot(length, self._floor)).to(x.dtype)
 
 
 class LayerNorm:
