@@ -102,6 +102,9 @@ class Scheduler:
         if max(held, prompt + output) > limits.blocks * limits.block_size:
             text = f"{asked}; the KV cache holds {limits.blocks * limits.block_size}"
             return Refused(request.id, now, Refusal.NEVER_FITS, text)
+        if request.choices > limits.max_queued:
+            text = f"{request.choices} choices are asked for; the queue holds {limits.max_queued}"
+            return Refused(request.id, now, Refusal.NEVER_FITS, text)
         if self.queued + request.choices > limits.max_queued:
             text = f"{self.queued} sequences are queued; the limit is {limits.max_queued}"
             return Refused(request.id, now, Refusal.OVERLOADED, text, limits.retry_after_s)

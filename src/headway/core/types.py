@@ -25,7 +25,7 @@ class Refusal(StrEnum):
     """Why a request was not accepted."""
 
     TOO_LONG = "too_long"  # prompt + max_tokens over the context
-    NEVER_FITS = "never_fits"  # alone in an empty pool it would still not fit
+    NEVER_FITS = "never_fits"  # alone on an idle engine it would still not fit the pool, or the queue
     OVERLOADED = "overloaded"  # the queue is at its limit
     CLOSING = "closing"  # the engine drains
 
