@@ -1,11 +1,13 @@
 """OpenAI's batch files: what is read, what is refused by line and field, where an interrupted run goes on."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headway.batch import BadFile, Item, answer_line, read_requests, resume
+from headway.batch import BadFile, Item, answer_all, answer_line, read_requests, resume
 
 good = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"prompt": "x"}}
 
@@ -84,3 +86,18 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, text: str) -> No
     with pytest.raises(BadFile, match="line 1"):
         resume(other)
     assert other.read_text() == text
+
+
+def test_only_answers_that_stay_true_are_written(tmp_path: Path) -> None:
+    statuses = {"a": 200, "b": 400, "c": 404, "d": 408, "e": 429, "f": 500, "g": 503}
+
+    async def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return statuses[body["prompt"]], {}
+
+    items = [Item(id, "/v1/completions", {"prompt": id}) for id in statuses]
+    counted: list[int] = []
+    with (tmp_path / "answers.jsonl").open("wb") as out:
+        told = asyncio.run(answer_all(post, items, out, 3, lambda: counted.append(1)))
+    assert sorted(told) == sorted(statuses.values())
+    assert len(counted) == len(items)
+    assert resume(tmp_path / "answers.jsonl") == {"a", "b", "c"}

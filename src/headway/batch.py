@@ -1,19 +1,25 @@
 """OpenAI's batch files: one request a line in, one answer a line out, each pair joined by its custom_id.
 
-Owns the two formats and how far an answers file has come. Knows no engine and no server.
+Owns the two formats, which answers are kept and how far an answers file has come. Knows no engine and no
+server: whoever is asked is handed in.
 """
 
+import asyncio
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 URLS = ("/v1/chat/completions", "/v1/completions")
 line_bytes = 16 << 20
 id_characters = 512
 _answer_begins = b'{"id": "headway-'
+
+
+Post = Callable[[str, dict[str, Any]], Awaitable[tuple[int, dict[str, Any]]]]
+"""Sends a body to a URL; the answer's status and body."""
 
 
 class BadFile(ValueError):
@@ -105,6 +111,36 @@ def resume(path: Path) -> set[str]:
 def _is_ours(cut: bytes) -> bool:
     """Whether a line that was cut short may be the beginning of an answer."""
     return cut.startswith(_answer_begins) or _answer_begins.startswith(cut)
+
+
+async def answer_all(
+    post: Post, items: Sequence[Item], out: IO[bytes], at_a_time: int, count: Callable[[], None]
+) -> list[int]:
+    """The statuses of all items, asked for in their order.
+
+    An answer that stays is a whole line in `out` before `count` is told; others are not written.
+    """
+    coming = iter(items)
+    statuses: list[int] = []
+
+    async def work() -> None:
+        for item in coming:
+            status, body = await post(item.url, item.body)
+            if stays(status):
+                out.write(answer_line(item, status, body))
+                out.flush()
+            statuses.append(status)
+            count()
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(min(len(items), at_a_time)):
+            workers.create_task(work())
+    return statuses
+
+
+def stays(status: int) -> bool:
+    """Whether asking again would give the same: not where the server, or the moment, was to blame."""
+    return status < 500 and status not in (408, 429)
 
 
 def answer_line(item: Item, status: int, body: dict[str, Any]) -> bytes:

@@ -1,7 +1,12 @@
 """`headway run`: a batch file in, answers out, again and again until each request has its answer."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import pytest
@@ -41,6 +46,15 @@ def run(folder: str, requests: Path, answers: Path) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
+def engine_of(pid: int) -> int:
+    """The one child of a `headway run` that runs an engine."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    (engine,) = (
+        child for child in children if b"headway.cli.engine" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+    return int(engine)
+
+
 def read(path: Path) -> dict[str, dict[str, Any]]:
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert len({line["custom_id"] for line in lines}) == len(lines)
@@ -59,6 +73,7 @@ def test_each_request_gets_its_answer_and_one_that_is_refused_its_error(folder: 
         "answered": 22,
         "failed": 1,
         "kept": 0,
+        "unanswered": 0,
     }
     answers = read(tmp_path / "out.jsonl")
     assert set(answers) == {line["custom_id"] for line in requests}
@@ -81,9 +96,44 @@ def test_a_run_that_was_cut_short_goes_on_where_it_was(folder: str, tmp_path: Pa
         "answered": 2,
         "failed": 0,
         "kept": 1,
+        "unanswered": 0,
     }
     texts = {id: answer["body"]["choices"] for id, answer in read(tmp_path / "out.jsonl").items()}
     assert texts == {id: answer["body"]["choices"] for id, answer in read(tmp_path / "whole.jsonl").items()}
+
+
+def test_the_key_that_a_server_asks_for_is_no_affair_of_a_run(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADWAY_API_KEY", "a-key-that-nobody-else-has")
+    requests = write(tmp_path / "in.jsonl", [request("a")])
+    assert run(folder, requests, tmp_path / "out.jsonl").exit_code == 0
+    assert read(tmp_path / "out.jsonl")["a"]["status_code"] == 200
+
+
+def test_a_run_whose_engine_dies_says_so_and_goes_on_when_it_is_begun_again(
+    folder: str, tmp_path: Path
+) -> None:
+    ids = [str(i) for i in range(60)]
+    requests, answers = (
+        write(tmp_path / "in.jsonl", [request(id, max_tokens=64) for id in ids]),
+        tmp_path / "out",
+    )
+    command = [sys.executable, "-m", "headway.cli", "run", folder, "-i", str(requests), "-o", str(answers)]
+    with subprocess.Popen([*command, "--max-num-seqs", "4"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not answers.exists() or not answers.stat().st_size:
+            assert process.poll() is None, process.stderr.read()
+            sleep(0.01)
+        os.kill(engine_of(process.pid), signal.SIGKILL)
+        told = process.stderr.read()
+    assert process.returncode == 1
+    assert told.endswith("; run the same command again to go on\n")
+    assert "Traceback" not in told
+    before = set(read(answers))
+    assert 0 < len(before) < len(ids)
+    assert run(folder, requests, answers).exit_code == 0
+    assert set(read(answers)) == set(ids)
 
 
 def test_a_finished_run_begun_again_loads_no_model_and_changes_nothing(tmp_path: Path) -> None:
@@ -97,6 +147,7 @@ def test_a_finished_run_begun_again_loads_no_model_and_changes_nothing(tmp_path:
         "answered": 0,
         "failed": 0,
         "kept": 1,
+        "unanswered": 0,
     }
     assert answers.read_bytes() == before
 

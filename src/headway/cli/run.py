@@ -10,7 +10,7 @@ from typing import IO, Annotated
 
 import typer
 
-from headway.batch import BadFile, Item, answer_line, read_requests, resume
+from headway.batch import BadFile, Item, answer_all, read_requests, resume, stays
 from headway.cli import flags
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.startup import Started, server_settings, show_phase, started
@@ -50,7 +50,8 @@ def run(
     """Answer an OpenAI batch file: requests in, answers out, in the order in which they end.
 
     Each answer is written as it ends. Begun again with the same files, it goes on with the requests that have
-    no answer yet. A request that is refused has its error as its answer.
+    no answer yet. A request that is refused has its error as its answer; one that failed through no fault of
+    its own has none, and the exit code is 1.
     """
     with told_plainly():
         settings = load_settings(flags.settings_among(context.params), environ, config)
@@ -58,14 +59,24 @@ def run(
         kept = resume(answers)
         left = [item for item in read_requests(requests) if item.custom_id not in kept]
         statuses = _answer(replace(settings, max_queue=endless_queue), left, answers) if left else []
-    failed = sum(status != 200 for status in statuses)
-    words = (
-        f"{len(statuses)} answered, {failed} of them with an error; {total - len(left)} were answered before"
+    answered = sum(map(stays, statuses))
+    counts = {
+        "requests": total,
+        "answered": answered,
+        "failed": answered - statuses.count(200),
+        "kept": total - len(left),
+        "unanswered": len(statuses) - answered,
+    }
+    typer.echo(
+        "{answered} answered, {failed} of them with an error; {kept} were answered before".format(**counts),
+        err=True,
     )
-    typer.echo(words, err=True)
     if json:
-        kept_count = total - len(left)
-        last_line({"requests": total, "answered": len(statuses), "failed": failed, "kept": kept_count})
+        last_line({**counts})
+    if counts["unanswered"]:
+        words = f"{counts['unanswered']} have no answer, through no fault of theirs"
+        typer.echo(f"headway: {words}; run the same command again to go on", err=True)
+        raise typer.Exit(1)
 
 
 def _answer(settings: Settings, items: list[Item], answers: Path) -> list[int]:
@@ -73,7 +84,7 @@ def _answer(settings: Settings, items: list[Item], answers: Path) -> list[int]:
     statuses: list[int] = []
     try:
         with started(settings) as start, _appending(answers) as out:
-            asyncio.run(_all(settings, start, items, out, statuses))
+            statuses = asyncio.run(_all(settings, start, items, out))
     except* EngineGone as gone:
         typer.echo(f"headway: {gone.exceptions[0]}; run the same command again to go on", err=True)
         raise typer.Exit(1) from None
@@ -89,24 +100,9 @@ def _appending(path: Path) -> Iterator[IO[bytes]]:
         raise BadFile(f"{path}: {error.strerror}") from error
 
 
-async def _all(
-    settings: Settings, start: Started, items: list[Item], out: IO[bytes], statuses: list[int]
-) -> None:
-    """Workers take the items in order. An answer is a whole line in the file before its worker goes on."""
-    coming = iter(items)
-    async with application(
-        server_settings(settings), start.engine, start.tokenizer, start.template, show_phase
-    ) as app:
+async def _all(settings: Settings, start: Started, items: list[Item], out: IO[bytes]) -> list[int]:
+    """Through the server's own routes; its key is for callers from outside, and there are none."""
+    inside = replace(server_settings(settings), api_key=None)
+    async with application(inside, start.engine, start.tokenizer, start.template, show_phase) as app:
         with counting("answering", len(items), shown=True) as count:
-
-            async def work() -> None:
-                for item in coming:
-                    status, body = await app.post(item.url, item.body)
-                    out.write(answer_line(item, status, body))
-                    out.flush()
-                    statuses.append(status)
-                    count()
-
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(len(items), 4 * settings.max_num_seqs)):
-                    workers.create_task(work())
+            return await answer_all(app.post, items, out, 4 * settings.max_num_seqs, count)

@@ -20,6 +20,8 @@ from headway.server.settings import ServerSettings
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer
 
+again_s = 0.5  # how soon an engine that was silent is asked again
+
 
 class NotLoaded(Exception):
     """The engine could not start; the message says why."""
@@ -33,7 +35,15 @@ class Application:
         self._client = client
 
     async def post(self, url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Status and answer. Raises EngineGone, for then there is no answer that would stay true."""
+        """Status and answer, waiting for an engine that hangs until it goes on.
+
+        Raises EngineGone, for then there is no answer that would stay true.
+        """
+        while (answer := await self._once(url, body))[0] == 503:
+            await asyncio.sleep(again_s)
+        return answer
+
+    async def _once(self, url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         sent = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
         received: list[Message] = []
 
