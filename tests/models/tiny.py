@@ -48,7 +48,7 @@ YARN = {
     "rope_type": "yarn",
     "rope_theta": 10000.0,
     "factor": 4.0,
-    "original_max_position_embeddings": 128,
+    "original_max_position_embeddings": 512,
 }
 FALCON: dict[str, Any] = {
     "vocab_size": VOCAB,
@@ -118,7 +118,8 @@ def _architecture(name: str) -> PreTrainedModel:
             biases = {"attention_bias": True, "mlp_bias": True}
             return LlamaForCausalLM(LlamaConfig(**SIZES, **biases, head_dim=24, rope_parameters=LINEAR))
         case "llama-yarn":
-            return LlamaForCausalLM(LlamaConfig(**SIZES, rope_parameters=YARN))
+            longer = SIZES | {"max_position_embeddings": 2048}
+            return LlamaForCausalLM(LlamaConfig(**longer, rope_parameters=YARN))
         case "mistral":
             return MistralForCausalLM(MistralConfig(**SIZES, head_dim=32, sliding_window=None))
         case "mistral-window":
