@@ -67,6 +67,13 @@ def test_too_long_is_a_400_with_both_numbers_and_exactly_full_works(server: Serv
     assert answer["usage"]["total_tokens"] == 512
 
 
+def test_more_tokens_than_the_context_are_not_written_out(server: Server) -> None:
+    error = error_of(server.post("/detokenize", {"tokens": [97] * 513}))
+    assert error["code"] == "context_length_exceeded"
+    assert all(number in error["message"] for number in ("513", "512"))
+    assert server.post("/detokenize", {"tokens": [97] * 512}).json() == {"prompt": "a" * 512}
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -134,6 +141,7 @@ def test_a_bad_slo_header_is_a_400(server: Server, endpoint: str, name: str, val
         ("/detokenize", {"tokens": [258]}, "tokens"),
         ("/detokenize", {"tokens": [-1]}, "tokens"),
         ("/detokenize", {"tokens": [True]}, "tokens[0]"),
+        ("/detokenize", {"tokens": [-1] * 513}, "tokens"),
     ],
 )
 def test_the_text_endpoints_refuse_by_name_too(

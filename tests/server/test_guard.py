@@ -80,7 +80,7 @@ def test_a_foreign_host_is_a_400(server: Server, host: str) -> None:
     assert server.get("/health", headers={"host": host}).status_code == 400
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://localhost"])
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://localhost", "http://[", ""])
 def test_a_foreign_origin_is_a_400(server: Server, origin: str) -> None:
     assert server.get("/metrics", headers={"origin": origin}).status_code == 400
 

@@ -15,6 +15,8 @@ from headway.server.errors import ApiError
 
 JsonObject = dict[str, Any]
 
+most_values = 1 << 19  # of one body. Reading them holds every thread up, so their number bounds how long
+
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -59,6 +61,8 @@ def _too_large(limit: int) -> ApiError:
 
 def parse(data: bytes) -> JsonObject:
     """Raises ApiError 400 saying what is wrong, never quoting much of it."""
+    if len(data) > most_values and _values(data) > most_values:
+        raise ApiError(400, f"the body has over {most_values:,} values", code="too_many_values")
     try:
         value = json.loads(
             data.decode(),
@@ -80,6 +84,16 @@ def parse(data: bytes) -> JsonObject:
     if not isinstance(value, dict):
         raise _not_json("it is not an object")
     return value
+
+
+def _values(data: bytes) -> int:
+    """About how many keys and values the text holds: a fast look at what opens or separates them."""
+    data = data.replace(rb"\\", b"").replace(rb"\"", b"")  # so that every quote left begins or ends a text
+    texts = data.count(b'"') // 2
+    if texts > most_values:
+        return texts
+    between = b"".join(data.split(b'"')[::2])
+    return sum(map(between.count, (b",", b"[", b"{")))
 
 
 def _not_json(why: str) -> ApiError:

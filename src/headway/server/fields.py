@@ -6,7 +6,7 @@ The words are the field's description in /openapi.json and the end of the messag
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 largest_seed = (1 << 63) - 1
 most_logprobs = 20
@@ -15,6 +15,7 @@ most_choices = 128
 most_prompts = 256
 most_stops, stop_characters = 16, 1_000
 most_stop_ids = 256
+most_parts = 1_024  # of one message's content
 most_biases = 1_024
 name_characters = 512  # of whatever is only passed through: user, keys, tags
 
@@ -141,17 +142,19 @@ Prompt = Annotated[
 ]
 
 
-def _check_metadata(value: dict[str, str] | None) -> dict[str, str] | None:
-    if value is not None and (
-        len(value) > 16 or any(len(k) > 64 or len(v) > name_characters for k, v in value.items())
-    ):
+def _check_metadata(value: object) -> object:
+    if value is None:
+        return value
+    if not isinstance(value, dict) or len(value) > 16:
+        raise ValueError
+    if not all(isinstance(v, str) and len(k) <= 64 and len(v) <= name_characters for k, v in value.items()):
         raise ValueError
     return value
 
 
 Metadata = Annotated[
     dict[str, str] | None,
-    AfterValidator(_check_metadata),
+    BeforeValidator(_check_metadata),
     Field(description=f"an object of at most 16 texts of at most {name_characters} characters"),
 ]
 

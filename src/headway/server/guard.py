@@ -9,7 +9,7 @@ import logging
 import re
 import secrets
 import time
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -67,10 +67,10 @@ class Guard:
         """A page from elsewhere must not talk to a server on this machine by a name that leads here."""
         hosts = headers.getlist("host")
         host = hosts[0] if len(hosts) == 1 else ""
-        if len(hosts) > 1 or (self._hosts is not None and _host_name(host) not in self._hosts):
+        if len(hosts) > 1 or (self._hosts is not None and _split(f"//{host}").hostname not in self._hosts):
             raise ApiError(400, "this server does not go by that host name", code="foreign_host")
         for origin in headers.getlist("origin"):
-            if urlsplit(origin).netloc != host:
+            if not host or _split(origin).netloc != host:
                 raise ApiError(400, "requests from other origins are not taken", code="foreign_origin")
 
     def _check_key(self, given: list[str]) -> None:
@@ -87,11 +87,12 @@ def _is_plain(path: bytes) -> bool:
     return _plain_path.fullmatch(path) is not None and not {b".", b".."} & set(path.split(b"/"))
 
 
-def _host_name(host: str) -> str:
+def _split(url: str) -> SplitResult:
+    """What is no URL, such as an open bracket, has no host."""
     try:
-        return urlsplit(f"//{host}").hostname or ""
+        return urlsplit(url)
     except ValueError:
-        return ""
+        return urlsplit("")
 
 
 def _digest(key: bytes) -> bytes:

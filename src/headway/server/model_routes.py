@@ -2,12 +2,14 @@
 
 import time
 
+import msgspec
 from fastapi import APIRouter, Request
+from starlette.responses import Response
 
 from headway.server.answer import while_connected
 from headway.server.errors import bad
 from headway.server.openapi import takes
-from headway.server.sampling import check_ids
+from headway.server.sampling import check_count, check_ids
 from headway.server.schema import Detokenize, Tokenize
 from headway.server.services import Services
 from headway.server.shapes import Json
@@ -38,21 +40,24 @@ def model_routes(services: Services) -> APIRouter:
         return card()
 
     @routes.post("/tokenize", openapi_extra=takes(Tokenize))
-    async def tokenize(request: Request) -> Json:
+    async def tokenize(request: Request) -> Response:
         """Token ids of a text, or of a conversation as the model's template writes it."""
         body = (await services.read(request, Tokenize)).body
         services.require_model(body.model)
         services.require_ready()
         ids = await while_connected(request, _ids(services, body))
-        return {"count": len(ids), "max_model_len": services.door.facts.max_model_len, "tokens": ids}
+        return _json({"count": len(ids), "max_model_len": services.door.facts.max_model_len, "tokens": ids})
 
     @routes.post("/detokenize", openapi_extra=takes(Detokenize))
-    async def detokenize(request: Request) -> Json:
+    async def detokenize(request: Request) -> Response:
         """The text of token ids, special ones written out."""
         body = (await services.read(request, Detokenize)).body
         services.require_model(body.model)
+        services.require_ready()
+        check_count(len(body.tokens), services.door.facts.max_model_len, "tokens")
         check_ids(body.tokens, tokenizer.vocab_size, "tokens")
-        return {"prompt": await services.door.text_of(body.tokens)}
+        text = await while_connected(request, services.door.text_of(body.tokens))
+        return _json({"prompt": text})
 
     @routes.get("/tokenizer_info")
     async def tokenizer_info() -> Json:
@@ -65,6 +70,11 @@ def model_routes(services: Services) -> APIRouter:
         }
 
     return routes
+
+
+def _json(value: Json) -> Response:
+    """For long answers: FastAPI would look at each token on the event loop."""
+    return Response(msgspec.json.encode(value), media_type="application/json")
 
 
 async def _ids(services: Services, body: Tokenize) -> list[int]:

@@ -28,8 +28,8 @@ class Logprobs:
             self.of_output = body.top_logprobs or 0
 
 
-def check_fields(body: Generate, vocab: int) -> None:
-    """The rules between fields, and ids within the vocabulary. Raises ApiError 400."""
+def check_fields(body: Generate, vocab: int, context: int) -> None:
+    """The rules between fields, and ids within context and vocabulary. Raises ApiError 400."""
     if body.stream_options is not None and not body.stream:
         raise bad("stream_options: it needs stream to be true", "stream_options")
     if isinstance(body, Chat) and body.top_logprobs is not None and not body.logprobs:
@@ -43,9 +43,17 @@ def check_fields(body: Generate, vocab: int) -> None:
             raise bad(f"n: prompts times n is {sequences:,}; at most {most_sequences} are taken", "n")
         for prompt in body.prompt:
             if not isinstance(prompt, str):
+                output_tokens(body, len(prompt), context)  # before each id is looked at
                 check_ids(prompt, vocab, "prompt")
     check_ids([id for id, _ in body.logit_bias], vocab, "logit_bias")
     check_ids(body.stop_token_ids or (), vocab, "stop_token_ids")
+
+
+def check_count(tokens: int, context: int, param: str) -> None:
+    """Raises ApiError 400 with both numbers if there are more than the context holds."""
+    if tokens > context:
+        words = f"{param}: {tokens:,} tokens; the context holds {context:,}"
+        raise ApiError(400, words, param=param, code="context_length_exceeded")
 
 
 def check_ids(ids: Sequence[int], vocab: int, param: str) -> None:

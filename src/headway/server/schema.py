@@ -1,7 +1,8 @@
 """The bodies that clients send, as types. Owns names, defaults and bounds of fields; tokenizes nothing.
 
-Strict: a bool is no number and a text is no list. Fields that are not named here are let in and told of in a
-warning, but for those that people know from elsewhere and that would change the answer (`unsupported.py`).
+Strict: a bool is no number and a text is no list. A list is read up to its first mistake only (`fail_fast`):
+pydantic would keep every one, and the client hears of one. Fields that are not named here are let in and told
+of in a warning, but for those that people know and that would change the answer (`unsupported.py`).
 """
 
 from typing import Annotated, Literal
@@ -12,6 +13,7 @@ from headway.server import fields
 from headway.server.fields import Bias, Metadata, Prompt, Stop, number, switch, text, whole
 
 Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
+StopIds = Annotated[list[int], Field(fail_fast=True, max_length=fields.most_stop_ids)]
 
 
 class Body(BaseModel):
@@ -43,7 +45,7 @@ class Generate(Body):
     seed: int | None = whole(0, fields.largest_seed)
     n: int | None = whole(1, fields.most_choices)
     stop: Stop = ()
-    stop_token_ids: Annotated[list[int], Field(max_length=fields.most_stop_ids)] | None = Field(
+    stop_token_ids: StopIds | None = Field(
         None, description=f"a list of at most {fields.most_stop_ids} token ids"
     )
     ignore_eos: bool | None = switch()
@@ -68,10 +70,13 @@ class Completion(Generate):
 
 
 class TextPart(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
 
     type: Literal["text"]
     text: str
+
+
+Parts = Annotated[list[TextPart], Field(fail_fast=True, max_length=fields.most_parts)]
 
 
 class Message(BaseModel):
@@ -80,7 +85,9 @@ class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"] = Field(
         description="one of system, developer, user, assistant"
     )
-    content: str | list[TextPart] = Field(description="a text, or a list of parts of type text")
+    content: str | Parts = Field(
+        description=f"a text, or a list of at most {fields.most_parts:,} parts of type text"
+    )
 
     def as_text(self) -> str:
         if isinstance(self.content, str):
@@ -90,7 +97,12 @@ class Message(BaseModel):
 
 Messages = Annotated[
     list[Message],
-    Field(min_length=1, max_length=4096, description="a list of 1 to 4096 messages with role and content"),
+    Field(
+        fail_fast=True,
+        min_length=1,
+        max_length=4096,
+        description="a list of 1 to 4096 messages with role and content",
+    ),
 ]
 
 
@@ -111,4 +123,4 @@ class Tokenize(Body):
 
 
 class Detokenize(Body):
-    tokens: list[int] = Field(description="a list of token ids")
+    tokens: Annotated[list[int], Field(fail_fast=True)] = Field(description="a list of token ids")

@@ -4,7 +4,7 @@ Names the field and what it allows; a wrong value is quoted only where it is sho
 """
 
 import json
-import logging
+from heapq import nsmallest
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,10 +15,8 @@ from headway.server.errors import ApiError, bad
 from headway.server.schema import Body
 from headway.server.unsupported import UNSUPPORTED, refuse_unsupported
 
-log = logging.getLogger("headway.server")
-
 B = TypeVar("B", bound=Body)
-_shown_characters = 40
+_shown_characters, _shown_names = 40, 16
 
 
 def validate(kind: type[B], body: JsonObject) -> B:
@@ -32,8 +30,8 @@ def validate(kind: type[B], body: JsonObject) -> B:
 
 def unknown_fields(body: Body) -> list[str]:
     """What the client sent and nobody reads, cleaned for a header and a log line."""
-    names = sorted(set(body.model_extra or ()) - UNSUPPORTED)
-    return [clean(name, _shown_characters) or "?" for name in names[:16]]
+    names = nsmallest(_shown_names, (body.model_extra or {}).keys() - UNSUPPORTED)
+    return [clean(name, _shown_characters) or "?" for name in names]
 
 
 def clean(text: str, longest: int) -> str:
