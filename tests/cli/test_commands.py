@@ -134,11 +134,21 @@ def test_bench_offline_prints_a_row_per_batch_size_and_the_same_as_json(folder: 
     assert [line.split()[0] for line in result.stdout.splitlines()[1:3]] == ["1", "3"]
 
 
+def test_bench_offline_takes_a_step_smaller_than_what_a_server_runs_at_a_time(folder: str) -> None:
+    flags = ("--batch-sizes", "1", "--max-num-batched-tokens", "32", "--output-tokens", "2", "--json")
+    assert len(last_line(headway("bench", "offline", folder, *flags))["results"]) == 1
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (("--prompt-tokens", "500", "--output-tokens", "13"), "the context holds 512"),
         (("--batch-sizes", "8", "--kv-cache-memory", "64KiB"), "set --kv-cache-memory"),
+        (
+            ("--batch-sizes", "4,64", "--max-num-batched-tokens", "32"),
+            "--batch-sizes: a step of 32 tokens cannot give 64 sequences one each; "
+            "set --max-num-batched-tokens 64",
+        ),
     ],
 )
 def test_bench_offline_refuses_what_would_not_fit(folder: str, flags: tuple[str, ...], message: str) -> None:

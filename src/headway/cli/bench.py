@@ -4,7 +4,7 @@ The library is imported when a measurement begins: it brings torch, which the ot
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
 from functools import partial
@@ -20,7 +20,7 @@ from rich.table import Table
 from headway.bench.offline import Rates, Run, Workload, measure
 from headway.cli import flags
 from headway.cli.ending import last_line, told_plainly
-from headway.config import ConfigError
+from headway.config import ConfigError, Settings
 from headway.config_sources import load_settings
 from headway.core.memory import ceil_div
 from headway.core.types import Event, Finished, Refused, Sampling, Stepped
@@ -64,15 +64,7 @@ def offline(
 
     with told_plainly():
         sizes = _sizes(batch_sizes)
-        given = load_settings(flags.settings_among(context.params), environ)
-        settings = replace(
-            given,
-            policy="prefill-first",
-            batch_wait=0.0,
-            prefix_caching=False,
-            max_num_seqs=max(sizes),
-            max_num_batched_tokens=max(given.max_num_batched_tokens, *sizes),
-        )
+        settings = _settings(flags.settings_among(context.params), max(sizes))
         with fetching(settings.model) as progress:
             path = resolve(settings.model, progress=progress)
         with closing(EngineThread(settings, path, lambda phase, seconds: None)) as engine:
@@ -84,6 +76,19 @@ def offline(
     _show(results)
     if json:
         last_line({"results": [asdict(rates) for rates in results]})
+
+
+def _settings(given: Mapping[str, str | bool | None], batch_size: int) -> Settings:
+    """What was given, with what this measurement is made of. Raises ConfigError in this command's words."""
+    own = {"policy": "prefill-first", "batch_wait": "0", "prefix_caching": "false", "max_num_seqs": "1"}
+    settings = load_settings({**given, **own}, environ)
+    tokens = settings.max_num_batched_tokens
+    if batch_size > tokens:
+        raise ConfigError(
+            f"--batch-sizes: a step of {tokens} tokens cannot give {batch_size} sequences one each; "
+            f"set --max-num-batched-tokens {batch_size}"
+        )
+    return replace(settings, max_num_seqs=batch_size)
 
 
 def _sizes(text: str) -> list[int]:
