@@ -1,6 +1,7 @@
 """What fits: the KV pool and the context, from settings, model and free memory."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +44,6 @@ def test_the_pool_is_capped_however_much_is_free() -> None:
 def test_the_pool_is_no_larger_than_all_running_sequences_could_use() -> None:
     facts = size_up(Settings(max_num_seqs=3), spec, 100 * gib)
     assert facts.kv_tokens == 3 * 2048
-    assert facts.full_length_requests == 3.0
 
 
 def test_a_size_that_was_asked_for_is_kept() -> None:
@@ -80,6 +80,39 @@ def test_what_does_not_fit_is_refused_with_the_value_that_would(
     with pytest.raises(ConfigError) as refused:
         size_up(settings, spec, free_bytes)
     assert str(refused.value).endswith(message)
+
+
+def control_group(folder: Path, limit: str, used: int, idle: int) -> Path:
+    """The files of one, as the kernel writes them."""
+    folder.mkdir()
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text(f"anon 5\nfile 9\ninactive_file {idle}\nactive_file 3\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "idle", "free_mib"),
+    [
+        ("max", 100 * mib, 0, 800),  # the group has no limit: the machine's
+        (str(900 * mib), 50 * mib, 0, 800),  # the machine has less than the group
+        (str(500 * mib), 100 * mib, 0, 400),
+        (str(500 * mib), 400 * mib, 300 * mib, 400),  # cached files that nobody uses give way
+        (str(500 * mib), 600 * mib, 0, 0),
+    ],
+)
+def test_free_is_what_machine_and_control_group_leave(
+    tmp_path: Path, limit: str, used: int, idle: int, free_mib: int
+) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text(f"MemTotal: 1000000 kB\nMemAvailable: {800 * 1024} kB\n")
+    assert free_memory_bytes(meminfo, control_group(tmp_path / "group", limit, used, idle)) == free_mib * mib
+
+
+def test_without_a_control_group_the_machine_s_free_memory_counts(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemAvailable: 1024 kB\n")
+    assert free_memory_bytes(meminfo, tmp_path / "absent") == mib
 
 
 def test_this_machine_has_some_memory_free() -> None:

@@ -31,11 +31,6 @@ class Facts:
     def kv_tokens(self) -> int:
         return self.blocks * self.block_size
 
-    @property
-    def full_length_requests(self) -> float:
-        """How many of the longest sequences fit at the same time."""
-        return self.kv_tokens / self.max_model_len
-
 
 def size_up(settings: Settings, spec: ModelSpec, free_bytes: int) -> Facts:
     """The pool and the context for `free_bytes` of memory, weights not yet loaded. Raises ConfigError."""
@@ -77,19 +72,24 @@ def _pool(settings: Settings, block_bytes: int, blocks_per_context: int, free_by
     return asked // block_bytes
 
 
-def free_memory_bytes() -> int:
+def free_memory_bytes(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int:
     """What this process may still take: of the machine, or of its control group if that has less."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        free = _field(meminfo, "MemAvailable:") * 1024
     except (OSError, StopIteration):  # not Linux: half of what is built in
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     try:
-        group = Path("/sys/fs/cgroup")
-        rest = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no group, or one without a limit ("max")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        idle = _field(group / "memory.stat", "inactive_file")  # cached files, a model's own among them
+    except (OSError, ValueError, StopIteration):  # no group, or one without a limit ("max")
         return free
-    return min(free, max(0, rest))
+    return min(free, max(0, limit - used + idle))
+
+
+def _field(path: Path, name: str) -> int:
+    """Raises OSError and StopIteration where there is none."""
+    words = (line.split() for line in path.read_text().splitlines())
+    return next(int(value) for key, value, *_ in words if key == name)
 
 
 def _mib(amount: int) -> str:

@@ -13,7 +13,7 @@ from headway.config import OPTIONS, Settings
 from headway.hub import resolve
 from headway.server.engine_process import EngineProcess
 from headway.server.settings import ServerSettings
-from headway.sizing import Facts, free_memory_bytes, size_up
+from headway.sizing import free_memory_bytes, size_up
 from headway.spec import read_spec
 from headway.terminal import fetching
 from headway.text.chat_template import ChatTemplate
@@ -24,7 +24,6 @@ class Started(NamedTuple):
     engine: EngineProcess
     tokenizer: Tokenizer
     template: ChatTemplate
-    facts: Facts
 
 
 @contextmanager
@@ -35,11 +34,11 @@ def started(settings: Settings) -> Iterator[Started]:
     """
     with fetching(settings.model) as progress:
         path = resolve(settings.model, progress=progress)
-    facts = size_up(settings, read_spec(path), free_memory_bytes())
+    size_up(settings, read_spec(path), free_memory_bytes())
     engine = EngineProcess(_engine_command(settings, path))
     try:
         tokenizer = load_tokenizer(path)
-        yield Started(engine, tokenizer, ChatTemplate.of(tokenizer, settings.chat_template), facts)
+        yield Started(engine, tokenizer, ChatTemplate.of(tokenizer, settings.chat_template))
     finally:
         engine.kill()
         engine.close()
