@@ -100,7 +100,7 @@ def _from_hub(name: str, hub_cache: Path | None) -> Path:
             ignore_patterns=["*/*", "consolidated*"],  # copies for other programs
         )
     except Exception as error:  # its transport's errors, whose classes change with its version
-        why = str(error).strip().splitlines()[0]
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
         advice = "connect to the hub, or name a local folder, a .gguf file, or `smollm2`"
         raise ModelNotFound(
             name, f"not on this machine, and the hub did not give it ({why}); {advice}"

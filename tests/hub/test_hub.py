@@ -110,6 +110,17 @@ def test_a_hub_id_that_is_not_here_is_one_line_that_says_what_to_do_when_offline
     assert "connect to the hub" in answer.stdout
 
 
+def test_an_error_of_the_hub_s_client_that_has_no_words_is_told_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
+    with pytest.raises(ModelNotFound, match=r"did not give it \(TimeoutError\)"):
+        resolve("org/name", tmp_path)
+
+
 def test_a_snapshot_without_safetensors_is_refused(tmp_path: Path) -> None:
     hub_snapshot(tmp_path, "org/pickles", {"config.json": "{}", "pytorch_model.bin": ""})
     answer = resolve_offline("org/pickles", tmp_path)
