@@ -45,7 +45,7 @@ table: list[Bad] = [
     *_not_whole("max_completion_tokens", 1, 1 << 24, (chat,)),
     *_not_whole("min_tokens", 0, 1 << 24),
     *_not_whole("top_k", -1, 1 << 24),
-    *_not_whole("seed", 0, 2**63 - 1),
+    *_not_whole("seed", -(2**63), 2**63 - 1),
     *_not_whole("priority", -(2**31), 2**31 - 1),
     *_not_finite("temperature", 0, 2),
     *_not_finite("top_p", 0, 1),
@@ -103,6 +103,17 @@ table: list[Bad] = [
     _message({"role": "assistant", "content": "a", "tool_calls": [{"id": "1"}]}),
     Bad("chat_template", "{{ messages }}"),
     Bad("chat_template_kwargs", {"enable_thinking": True}),
+    *[Bad("prompt_logprobs", value) for value in (0, 1, "")],
+    *[Bad("skip_special_tokens", value) for value in (False, 1)],
+    *[
+        Bad(field, True)
+        for field in ("return_tokens_as_token_ids", "use_beam_search", "continue_final_message")
+    ],
+    Bad("logits_processors", ["x"]),
+    Bad("web_search_options", {}, (chat,)),
+    Bad("guided_json", {}),
+    Bad("add_generation_prompt", False, (completions,)),
+    *[Bad("add_special_tokens", value) for value in (0, "false")],
     Bad("tools", [{"type": "function", "function": {"name": "f"}}]),
     Bad("response_format", {"type": "json_object"}),
     Bad("response_format", {"type": "json_schema", "json_schema": {}}),

@@ -172,3 +172,20 @@ def test_unknown_fields_are_let_in_and_named_once(server: Server, endpoint: str)
     answer = server.post(endpoint, {**good[endpoint], **unknown, "max_tokens": 1})
     assert answer.status_code == 200
     assert answer.headers["x-headway-warning"] == "unknown fields: ?, evilx:y, frobnicate"
+
+
+def test_special_tokens_and_the_answers_beginning_are_left_out_where_asked(server: Server) -> None:
+    ask = {"messages": good[chat]["messages"], "temperature": 0, "ignore_eos": True, "max_tokens": 6}
+    assert server.post(chat, ask).json()["choices"][0]["message"]["content"] == "hello>"
+    bare = server.post(chat, {**ask, "add_generation_prompt": False}).json()
+    assert bare["choices"][0]["message"]["content"] == "hello "
+    assert bare["usage"]["prompt_tokens"] == 5
+
+
+def test_a_negative_seed_is_a_seed(server: Server) -> None:
+    drawn = [
+        server.post(completions, {"prompt": "a", "seed": seed, "max_tokens": 32}).json()["choices"][0]["text"]
+        for seed in (-1, -1, -2, -(2**63))
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) == 3

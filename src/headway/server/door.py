@@ -19,7 +19,7 @@ from headway.server.engine_client import EngineClient
 from headway.server.errors import ApiError, bad
 from headway.server.fields import largest_seed
 from headway.server.sampling import check_fields, make_sampling, output_tokens, token_array
-from headway.server.schema import Chat, Completion, Generate, Message
+from headway.server.schema import Chat, Completion, Generate, Tokenize
 from headway.server.wire import Facts
 from headway.text.chat_template import ChatTemplate, TemplateError
 from headway.text.tokenizer import BadText, Tokenizer
@@ -64,7 +64,7 @@ class Door:
     async def completion(self, body: Completion, arrival_s: float) -> Asked:
         """Raises ApiError 400."""
         check_fields(body, self.facts.vocab, self.facts.max_model_len)
-        prompts = [token_array(await self._ids(prompt)) for prompt in body.prompt]
+        prompts = [token_array(await self._ids(prompt, body)) for prompt in body.prompt]
         asked = self._asked(body, prompts, arrival_s)
         if not body.echo:
             return asked
@@ -74,7 +74,7 @@ class Door:
     async def chat(self, body: Chat, arrival_s: float) -> Asked:
         """Raises ApiError 400."""
         check_fields(body, self.facts.vocab, self.facts.max_model_len)
-        ids = await self.chat_ids(body.messages, add_generation_prompt=True)
+        ids = await self.chat_ids(body)
         return self._asked(body, [token_array(ids)], arrival_s)
 
     def _asked(self, body: Generate, prompts: Sequence["array[int]"], arrival_s: float) -> Asked:
@@ -94,8 +94,10 @@ class Door:
             )
         return Asked(tuple(requests), body.n or 1)
 
-    async def _ids(self, prompt: str | list[int]) -> list[int]:
-        return await self.text_ids(prompt, "prompt", add_special=True) if isinstance(prompt, str) else prompt
+    async def _ids(self, prompt: str | list[int], body: Completion) -> list[int]:
+        if not isinstance(prompt, str):
+            return prompt
+        return await self.text_ids(prompt, "prompt", add_special=body.add_special_tokens is not False)
 
     async def text_ids(self, text: str, param: str, *, add_special: bool) -> list[int]:
         """Raises ApiError 400."""
@@ -108,11 +110,13 @@ class Door:
             raise bad(f"{param}: it has no token", param)
         return ids
 
-    async def chat_ids(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> list[int]:
-        """Raises ApiError 400."""
+    async def chat_ids(self, body: Chat | Tokenize) -> list[int]:
+        """A template writes the special tokens itself, so none are added unasked. Raises ApiError 400."""
         plain: list[dict[str, object]] = [
-            {"role": "system" if m.role == "developer" else m.role, "content": m.as_text()} for m in messages
+            {"role": "system" if m.role == "developer" else m.role, "content": m.as_text()}
+            for m in body.messages or ()
         ]
+        add_generation_prompt = body.add_generation_prompt is not False
         self._check_length("".join(str(m["content"]) for m in plain), "messages")
         try:
             text = await self._in_thread(
@@ -120,7 +124,7 @@ class Door:
             )
         except TemplateError as error:
             raise bad(f"messages: {error}", "messages") from None
-        return await self.text_ids(text, "messages", add_special=False)
+        return await self.text_ids(text, "messages", add_special=body.add_special_tokens is True)
 
     async def text_of(self, ids: Sequence[int]) -> str:
         return await self._in_thread(lambda: self.tokenizer.decode(ids, skip_special=False))

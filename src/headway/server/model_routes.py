@@ -83,6 +83,4 @@ async def _ids(services: Services, body: Tokenize) -> list[int]:
     if body.prompt is not None:
         add_special = body.add_special_tokens is not False
         return await services.door.text_ids(body.prompt, "prompt", add_special=add_special)
-    assert body.messages is not None
-    add_generation_prompt = body.add_generation_prompt is not False
-    return await services.door.chat_ids(body.messages, add_generation_prompt=add_generation_prompt)
+    return await services.door.chat_ids(body)

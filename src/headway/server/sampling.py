@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from headway.core.types import Sampling, type_code
 from headway.server.errors import ApiError, bad
+from headway.server.fields import largest_seed
 from headway.server.schema import Chat, Completion, Generate
 
 default_completion_tokens = 16
@@ -99,7 +100,7 @@ def make_sampling(body: Generate, eos_ids: Sequence[int], seed: int, max_tokens:
         presence_penalty=_or(body.presence_penalty, 0.0),
         repetition_penalty=_or(body.repetition_penalty, 1.0),
         logit_bias=body.logit_bias,
-        seed=_or(body.seed, seed),
+        seed=_or(body.seed, seed) & largest_seed,  # the engine's seeds have no sign
         logprobs=logprobs.of_output,
         prompt_logprobs=logprobs.of_prompt,
         stop_ids=tuple(dict.fromkeys((*own_stops, *(() if body.ignore_eos else eos_ids)))),

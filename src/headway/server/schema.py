@@ -42,13 +42,14 @@ class Generate(Body):
     presence_penalty: float | None = number(-2, 2)
     repetition_penalty: float | None = number(0, 100, above=True)
     logit_bias: Bias = ()
-    seed: int | None = whole(0, fields.largest_seed)
+    seed: int | None = whole(-fields.largest_seed - 1, fields.largest_seed)
     n: int | None = whole(1, fields.most_choices)
     stop: Stop = ()
     stop_token_ids: StopIds | None = Field(
         None, description=f"a list of at most {fields.most_stop_ids} token ids"
     )
     ignore_eos: bool | None = switch()
+    add_special_tokens: bool | None = switch()
     stream: bool | None = switch()
     stream_options: StreamOptions | None = Field(
         None, description="an object with include_usage and continuous_usage_stats"
@@ -109,6 +110,7 @@ Messages = Annotated[
 class Chat(Generate):
     messages: Messages
     max_completion_tokens: int | None = whole(1, fields.most_tokens)
+    add_generation_prompt: bool | None = switch()
     logprobs: bool | None = switch()
     top_logprobs: int | None = whole(0, fields.most_logprobs)
 

@@ -30,7 +30,7 @@ def validate(kind: type[B], body: JsonObject) -> B:
 
 def unknown_fields(body: Body) -> list[str]:
     """What the client sent and nobody reads, cleaned for a header and a log line."""
-    names = nsmallest(_shown_names, (body.model_extra or {}).keys() - UNSUPPORTED)
+    names = nsmallest(_shown_names, (body.model_extra or {}).keys() - UNSUPPORTED.keys())
     return [clean(name, _shown_characters) or "?" for name in names]
 
 
