@@ -30,6 +30,13 @@ def test_prefill_first_interrupts_decodes_for_a_new_prompt():
     assert shapes(scheduler, 3) == [[(1, 16)], [(1, 4)], [(0, 1), (1, 1)]]
 
 
+def test_prefill_first_does_not_leave_a_prompts_last_token_behind_newer_prompts():
+    scheduler = scheduler_with(PrefillFirst(), 17)
+    shapes(scheduler, 1)
+    scheduler.add(ask(9, prompt=range(50, 65)), 0.0)
+    assert shapes(scheduler, 1) == [[(0, 1), (1, 15)]]
+
+
 def test_stall_free_gives_decodes_their_token_and_prompts_the_rest():
     scheduler = scheduler_with(StallFree(), 3)
     shapes(scheduler, 1)
@@ -44,6 +51,14 @@ def test_static_lets_nobody_in_before_the_whole_batch_has_ended():
     scheduler.add(ask(9, prompt=2), 0.0)
     assert shapes(scheduler, 3) == [[(0, 1), (1, 1), (2, 1)], [(2, 1)], [(2, 1)]]
     assert shapes(scheduler, 1) == [[(3, 2)]]
+
+
+def test_static_counts_all_choices_of_a_request_as_one_batch():
+    scheduler = Scheduler(LIMITS, Static(), paged)
+    scheduler.add(ask(1, prompt=3, max_tokens=3, choices=3), 0.0)
+    scheduler.add(ask(2, prompt=3), 0.0)
+    assert shapes(scheduler, 1) == [[(0, 3), (3, 3)]]
+    assert [id for id, _ in shapes(scheduler, 1)[0]] == [1, 2], "its other choices enter beside it"
 
 
 def test_static_waits_for_the_batch_to_fill_but_no_longer_than_told():

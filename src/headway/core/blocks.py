@@ -13,6 +13,11 @@ from collections.abc import Iterable
 from hashlib import sha256
 
 
+def root_digest(salt: bytes) -> bytes:
+    """What a chain begins with. Hashed twice, so that no salt, however chosen, is the name of a block."""
+    return sha256(sha256(salt).digest()).digest()
+
+
 def chain_digest(parent: bytes, content: bytes) -> bytes:
     """The name of a full block: 32 bytes that stand for its tokens and all that came before them."""
     return sha256(parent + content).digest()

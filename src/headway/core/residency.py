@@ -51,7 +51,7 @@ class Residency:
     def join(self, sequence: Sequence) -> Joined | None:
         """Enter with blocks for all its known tokens (or what the memory rule asks), or None: not now."""
         limits, size = self.limits, self.limits.block_size
-        if len(self.running) >= limits.max_seqs:
+        if len(self.running) >= limits.max_seqs or self._must_wait(sequence):
             return None
         shared: list[int] = []
         if limits.prefix_cache and sequence.sampling.prompt_logprobs is None:
@@ -65,8 +65,7 @@ class Residency:
         sequence.join(shared + fresh, len(shared) * size, size)
         self.room += sequence.room
         self.room_computed += sequence.computed
-        self.prefix_query_tokens += sequence.known
-        self.prefix_hit_tokens += sequence.computed
+        self._count_join(sequence)
         _remove(self.waiting, sequence)
         insort(self.running, sequence, key=_by_id)
         tokens: array[int] = sequence.tokens[:]
@@ -74,6 +73,14 @@ class Residency:
         return Joined(
             sequence.id, tokens, sequence.prompt_tokens, sequence.choice, sequence.sampling, (table,)
         )
+
+    def _count_join(self, sequence: Sequence) -> None:
+        """The prefix index is asked for prompts when they are new; later it saves some of what was lost."""
+        if sequence.first_step_s is None:
+            self.prefix_query_tokens += sequence.known
+            self.prefix_hit_tokens += sequence.computed
+        self.recomputed_tokens += max(0, sequence.lost - sequence.computed)
+        sequence.lost = 0
 
     def grow(self, sequence: Sequence, end: int) -> Grown | None:
         """Blocks for the tokens up to `end`, or None and it keeps what it has."""
@@ -92,15 +99,19 @@ class Residency:
         it; if it is older than sequences that hold some, those give way. So of all that want blocks the
         oldest gets them once the batches in flight have landed; alone it fits (admission saw to that).
         """
-        for older in (self._guard, self._hungry):
-            if older is not None and sequence.id > older.id:
-                return None
+        if self._must_wait(sequence):
+            return None
         if count > self.pool.available:
             self._make_room(count, sequence)
         blocks = self.pool.take(count)
         if blocks is None:
             self._hungry = sequence
         return blocks
+
+    def _must_wait(self, sequence: Sequence) -> bool:
+        """Somebody older wants blocks, and has gone without since the plan before or earlier in this one."""
+        owed = self._guard, self._hungry
+        return any(older is not None and sequence.id > older.id for older in owed)
 
     def _make_room(self, count: int, sequence: Sequence) -> None:
         """Pre-empt from the ranking's end until `count` blocks are free or on their way.
@@ -123,7 +134,7 @@ class Residency:
 
     def preempt(self, sequence: Sequence) -> None:
         self.preemptions += 1
-        self.recomputed_tokens += sequence.computed
+        sequence.lost = sequence.computed
         self.release(sequence)
         _remove(self.running, sequence)
         self.enqueue(sequence)

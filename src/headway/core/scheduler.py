@@ -196,7 +196,7 @@ class Scheduler:
         self._last_end_s = at_s
         events: list[Event] = []
         add_event = events.append
-        size = self.limits.block_size if self.limits.prefix_cache else self.limits.max_model_len + 1
+        prefix_cache, size = self.limits.prefix_cache, self.limits.block_size
         tokens = 0
         for slice, sequence, outcome in zip(
             flight.batch.slices, flight.sequences, result.outcomes, strict=True
@@ -213,7 +213,7 @@ class Scheduler:
                 elif not sequence.in_flight:
                     residency.release(sequence)
                 continue
-            if computed >= (sequence.indexed + 1) * size:
+            if prefix_cache and computed >= (sequence.indexed + 1) * size:
                 residency.index(sequence)
             if outcome.prompt_logprobs:
                 known = max(0, sequence.scored - slice.start)  # some are scored again after a pre-emption

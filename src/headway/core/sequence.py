@@ -14,7 +14,7 @@ the moves.
 from array import array
 from dataclasses import replace
 
-from headway.core.blocks import chain_digest
+from headway.core.blocks import chain_digest, root_digest
 from headway.core.types import Finished, Reason, Request, Sampling
 
 
@@ -35,6 +35,7 @@ class Sequence:
         "known",
         "last",
         "leaving",
+        "lost",
         "prompt_tokens",
         "request",
         "room",
@@ -47,7 +48,7 @@ class Sequence:
         self.id = id  # its arrival number: a smaller one is older
         self.request = request
         self.choice = choice
-        # The prompt is scored once, by the first choice; the others may share its blocks.
+        # The prompt is scored by the first choice alone; the others may share its blocks.
         self.sampling: Sampling = (
             request.sampling if choice == 0 else replace(request.sampling, prompt_logprobs=None)
         )
@@ -64,6 +65,7 @@ class Sequence:
         self.scored = 0  # log-probabilities of so many prompt tokens have gone out
         self.cached_tokens = 0
         self.followers: list[Sequence] = []  # other choices, held back until they can share this one's prompt
+        self.lost = 0  # tokens that were computed when it last gave way
         self.leaving = False  # gives its blocks up as soon as nothing of it is in flight
         self.ended = False
         self.first_step_s: float | None = None
@@ -108,7 +110,7 @@ class Sequence:
         """Digests of the full blocks among the first `tokens` tokens, worked out once each."""
         digests = self.digests
         for first in range(len(digests) * block_size, tokens - block_size + 1, block_size):
-            parent = digests[-1] if digests else chain_digest(b"", self.request.cache_salt)
+            parent = digests[-1] if digests else root_digest(self.request.cache_salt)
             digests.append(chain_digest(parent, self.tokens[first : first + block_size].tobytes()))
         return digests[: tokens // block_size]
 

@@ -48,10 +48,10 @@ def ranked(*groups: Ordered[Sequence], cap: int) -> Ranking:
 
 
 def decoding(view: View) -> list[Sequence]:
-    """Running sequences with one token to compute (or none that is not in flight)."""
-    return [s for s in view.running if s.known - s.granted <= 1]
+    """Running sequences past their prompt with one token to compute (or none that is not in flight)."""
+    return [s for s in view.running if s.known - s.granted <= 1 and s.granted >= s.prompt_tokens]
 
 
 def prompting(view: View) -> list[Sequence]:
-    """Running sequences with more than one token to compute: prompts, chunks, recomputed text."""
-    return [s for s in view.running if s.known - s.granted > 1]
+    """The other running sequences: prompts, their chunks, text that is computed again."""
+    return [s for s in view.running if s.known - s.granted > 1 or s.granted < s.prompt_tokens]

@@ -17,13 +17,15 @@ class Static:
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, frozenset)
         budget = view.max_step_tokens
-        entering = [s for s in view.waiting if s.id in state]  # not yet in for want of room, or pre-empted
+        entering = [
+            s for s in view.waiting if s.request.id in state
+        ]  # wanting room, pre-empted, or followers
         if not view.running and not entering:
             due_s = view.waiting[0].request.arrival_s + self.batch_wait_s if view.waiting else None
             if due_s is None or (len(view.waiting) < view.max_seqs and now < due_s):
                 return Preference((), budget, frozenset(), due_s)
             entering = list(view.entrants)
-            state = frozenset(s.id for s in entering)
+            state = frozenset(s.request.id for s in entering)
         room = max(0, view.max_seqs - len(view.running))
         prompts = ranked(prompting(view), entering[:room], cap=budget)
         return Preference((prompts, ranked(decoding(view), cap=budget)), budget, state)
