@@ -1,5 +1,6 @@
 """Prompts equal to those of transformers, from templates that may be hostile."""
 
+import resource
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
+from headway.text import template_process
 from headway.text.chat_template import ChatTemplate, TemplateError
 from headway.text.tokenizer import Tokenizer, load_tokenizer
 from tests.text import trained
@@ -159,6 +161,38 @@ def test_what_a_template_may_not_do_or_does_wrong_is_an_error_with_its_reason(
         template.render([hello])
     with pytest.raises(TemplateError, match=reason):  # the process lives on
         template.render([hello])
+
+
+def processes_of_templates() -> set[int]:
+    """Those that this process has started."""
+    command = template_process.__file__.encode()
+    started = [
+        Path(f"/proc/{pid}")
+        for tasks in Path("/proc/self/task").iterdir()
+        for pid in (tasks / "children").read_text().split()
+    ]
+    return {int(folder.name) for folder in started if command in (folder / "cmdline").read_bytes()}
+
+
+def test_a_template_s_process_can_open_no_file_and_no_socket() -> None:
+    before = processes_of_templates()
+    template = ChatTemplate("{{ messages[0].content }}", named)
+    template.render([hello])
+    (pid,) = processes_of_templates() - before
+    assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ messages | pprint }}",
+        "{{ messages[0].content | wordwrap(3) }}",
+        "{{ lipsum(n=1) }}",
+        "{{ 'a' | urlize }}",
+    ],
+)
+def test_what_jinja_has_needs_no_file(source: str) -> None:
+    assert ChatTemplate(source, named).render([hello])
 
 
 greedy = {

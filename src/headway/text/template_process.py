@@ -1,4 +1,4 @@
-"""The process in which a chat template runs: jinja's immutable sandbox, with little memory and little time.
+"""The process in which a chat template runs: jinja's immutable sandbox, little memory and time, no files.
 
 A template comes with a model, from whoever made it. The sandbox keeps it from Python's insides, but not from
 a loop in a loop in a loop, a string times 10^12, or a list that holds itself twice, sixty times over. Some of
@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from importlib import import_module
 from typing import Any, NoReturn
 
 from jinja2 import Template, TemplateError, nodes
@@ -26,6 +27,8 @@ from jinja2.utils import Namespace
 cpu_s = 3  # for one rendering
 memory_bytes = 1 << 29  # address space, the interpreter included
 rendered_characters = 1 << 25
+# jinja imports these in mid-work, when no file can be opened any more
+_needed_later = ("encodings.unicode_escape", "jinja2.constants", "jinja2.debug", "pprint", "textwrap")
 _length = struct.Struct("<Q")
 _its_own_faults = (
     TemplateError,
@@ -163,15 +166,18 @@ def _allow_cpu(seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, hard))
 
 
-def _allow_memory(bytes: int) -> None:
-    """For good, as is that a process which is ended leaves no core file."""
-    resource.setrlimit(resource.RLIMIT_AS, (bytes, bytes))
+def _limit_for_good() -> None:
+    """Memory; no further file or socket, which also keeps other programs from being loaded; no core file."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
     connection = socket.socket(fileno=0)
-    _allow_memory(memory_bytes)
+    for name in _needed_later:
+        import_module(name)
+    _limit_for_good()
     for answer in _answers(connection):
         send(connection, answer)
 
