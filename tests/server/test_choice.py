@@ -1,6 +1,7 @@
 """One continuation: which text, tokens and log-probabilities count, and when they go out."""
 
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 from headway.core.types import Finished, Logprob, Reason, Request, Sampling, Token
@@ -8,6 +9,7 @@ from headway.server.choice import Choice
 from tests.server.byte_text import byte_tokenizer
 from tests.server.scripted_engine import end_token
 
+begin_token = 257
 tokenizer = byte_tokenizer()
 
 
@@ -92,3 +94,49 @@ def test_every_token_that_counts_has_its_log_probability_in_the_end() -> None:
     delta = one.take()
     assert delta is not None
     assert [scored.token for scored in delta.logprobs] == list(b"abc")
+
+
+def starts(one: Choice, tokens: Sequence[int]) -> list[int]:
+    """Of every token that has its log-probability told, however its text came."""
+    found: list[int] = []
+    for id in tokens:
+        one.push(token(id, scored=True))
+        if (delta := one.take()) is not None:
+            found += delta.starts
+    one.finish(finished(Reason.LENGTH, len(tokens)))
+    last = one.take()
+    assert last is not None
+    return [*found, *last.starts]
+
+
+def test_a_token_starts_where_the_text_before_it_ends() -> None:
+    assert starts(choice(), b"abc") == [0, 1, 2]
+
+
+def test_the_tokens_of_one_character_start_together() -> None:
+    assert starts(choice(), "aéb".encode()) == [0, 1, 1, 2]
+
+
+def test_special_tokens_take_no_room() -> None:
+    assert starts(choice(), [97, begin_token, 98, end_token]) == [0, 1, 1, 2]
+
+
+def test_held_text_takes_its_room() -> None:
+    assert starts(choice(stop_strings=("bcd",)), b"abcx") == [0, 1, 2, 3]
+
+
+def test_the_tokens_of_a_stop_string_start_at_the_texts_end() -> None:
+    assert starts(choice(stop_strings=("bcd",)), b"abcd") == [0, 1, 1, 1]
+
+
+def test_an_echoed_prompt_has_no_room_for_what_stands_around_it() -> None:
+    one = choice()
+    prompt = (begin_token, *"aé".encode())
+    one.echo("aé", [Logprob(id, -0.5, ()) for id in prompt])
+    assert starts(one, b"x") == [0, 0, 1, 1, 2]
+
+
+def test_an_echoed_special_token_has_its_room_where_the_prompt_shows_it() -> None:
+    one = choice()
+    one.echo("<|begin|>a", [Logprob(id, -0.5, ()) for id in (begin_token, 97)])
+    assert starts(one, b"x") == [0, 9, 10]

@@ -6,7 +6,7 @@ from headway.server.shapes import ChatShape, CompletionShape
 from tests.server.byte_text import byte_tokenizer
 
 tokenizer = byte_tokenizer()
-impossible = Delta(0, "a", (97,), (Logprob(97, -float("inf"), ((97, -float("inf")),)),), Reason.STOP)
+impossible = Delta(0, "a", (97,), (Logprob(97, -float("inf"), ((97, -float("inf")),)),), (0,), Reason.STOP)
 
 
 def test_an_impossible_token_has_the_lowest_log_probability_not_infinity() -> None:
@@ -20,19 +20,12 @@ def test_an_impossible_token_has_the_lowest_log_probability_not_infinity() -> No
 
 
 def test_of_two_tokens_with_one_text_the_likelier_stands() -> None:
-    cut = Delta(0, "", (0xC3,), (Logprob(0xC3, -2.0, ((0xC4, -0.1), (0xC3, -2.0))),), None)
+    cut = Delta(0, "", (0xC3,), (Logprob(0xC3, -2.0, ((0xC4, -0.1), (0xC3, -2.0))),), (0,), None)
     shape = CompletionShape("id", 0, "model", tokenizer, logprobs=True)
     assert shape.piece(cut)["choices"][0]["logprobs"]["top_logprobs"] == [{"\ufffd": -0.1}]
 
 
 def test_a_cut_character_keeps_its_bytes() -> None:
-    cut = Delta(0, "", (0xC3,), (Logprob(0xC3, -2.0, ()),), None)
+    cut = Delta(0, "", (0xC3,), (Logprob(0xC3, -2.0, ()),), (0,), None)
     chat = ChatShape("id", 0, "model", tokenizer, logprobs=True).piece(cut)
     assert chat["choices"][0]["logprobs"]["content"][0]["bytes"] == [0xC3]
-
-
-def test_offsets_go_on_from_one_chunk_to_the_next() -> None:
-    shape = CompletionShape("id", 0, "model", tokenizer, logprobs=True)
-    delta = Delta(0, "a", (97,), (Logprob(97, -1.0, ()),), None)
-    offsets = [shape.piece(delta)["choices"][0]["logprobs"]["text_offset"] for _ in range(3)]
-    assert offsets == [[0], [1], [2]]

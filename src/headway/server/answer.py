@@ -4,7 +4,6 @@ Owns the order of a stream and that whatever it ends by, the generation is close
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -20,8 +19,6 @@ from headway.server.errors import ApiError
 from headway.server.generation import Generation
 from headway.server.schema import StreamOptions
 from headway.server.shapes import Json, Shape, timings_json, usage_json
-
-log = logging.getLogger("headway.server")
 
 T = TypeVar("T")
 ping = b": ping\n\n"
@@ -70,6 +67,7 @@ def _join(deltas: list[Delta]) -> Delta:
         text="".join(delta.text for delta in deltas),
         tokens=tuple(token for delta in deltas for token in delta.tokens),
         logprobs=tuple(scored for delta in deltas for scored in delta.logprobs),
+        starts=tuple(start for delta in deltas for start in delta.starts),
     )
 
 

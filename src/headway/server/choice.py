@@ -6,6 +6,7 @@ Log-probabilities go out with their text. Knows no JSON, and leaves the cancel t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from headway.core.types import Finished, Logprob, Reason, Request, Token
 from headway.text.detokenizer import Detokenizer
@@ -19,9 +20,9 @@ class Delta:
     index: int
     text: str
     tokens: tuple[int, ...]
-    logprobs: tuple[
-        Logprob, ...
-    ]  # of tokens whose text is out; NaN for a prompt's first, which follows nothing
+    # Of tokens whose text is out; NaN for a prompt's first, which follows nothing.
+    logprobs: tuple[Logprob, ...]
+    starts: tuple[int, ...]  # for each of those, how many characters of the answer stand before its own
     reason: Reason | None  # set once, on the last
 
 
@@ -36,13 +37,17 @@ class Choice:
         self.ended = False  # its last delta went out
         sampling = request.sampling
         self._stop_ids = sampling.stop_ids
+        self._tokenizer = tokenizer
+        self._characters = 0  # of the answer's text so far
+        self._spelling = Detokenizer(tokenizer)  # holds nothing back: says where scored tokens begin
+        self._spelt = 0  # characters of its text and of the echo
         self._detokenizer = Detokenizer(tokenizer, sampling.stop_strings, min_tokens=sampling.min_tokens)
         self._text = ""  # since the last delta, as the two below
         self._tokens: list[int] = []
-        self._logprobs: list[Logprob] = []
+        self._scored: list[tuple[Logprob, int]] = []  # with its start
         self._counted = 0  # tokens so far
         self._told = 0  # of the log-probabilities, how many went out
-        self._echoed: tuple[Logprob, ...] = ()
+        self._echoed: list[tuple[Logprob, int]] = []
 
     @property
     def begun(self) -> bool:
@@ -51,7 +56,9 @@ class Choice:
     def echo(self, prompt: str, scored: Sequence[Logprob]) -> None:
         """Let the answer begin with its prompt."""
         self._text = prompt
-        self._echoed = tuple(scored)
+        self._characters = self._spelt = len(prompt)
+        starts = _prompt_starts(self._tokenizer, [one.token for one in scored], prompt)
+        self._echoed = list(zip(scored, starts, strict=True))
 
     def push(self, event: Token) -> bool:
         """True: a stop string has just been found."""
@@ -60,13 +67,19 @@ class Choice:
         self._counted += 1
         self._tokens.append(event.token)
         if event.logprob is not None:
-            self._logprobs.append(event.logprob)
+            self._scored.append((event.logprob, self._spelt))
         if event.token in self._stop_ids:
             return False  # the end's own text is no part of the answer
+        if event.logprob is not None:
+            self._spelt += len(self._spelling.push((event.token,)).text)
         piece = self._detokenizer.push((event.token,))
         self._text += piece.text
+        self._characters += len(piece.text)
         self.stopped_at = piece.stopped_at
-        return self.stopped_at is not None
+        if self.stopped_at is None:
+            return False
+        self._scored = [(one, min(start, self._characters)) for one, start in self._scored]
+        return True
 
     def finish(self, event: Finished) -> None:
         self.finished = event
@@ -82,13 +95,14 @@ class Choice:
         if self.ended or not (self._tokens or self._text or self.finished):
             return None
         self.ended = self.finished is not None
-        logprobs: list[Logprob] = []
+        scored, self._echoed = self._echoed, []
         if self._text or self.ended:
-            logprobs, self._logprobs = self._logprobs[: self.output_tokens - self._told], []
-            self._told += len(logprobs)
-        scored = (*self._echoed, *logprobs)
-        delta = Delta(self.index, self._text, tuple(self._tokens), scored, self._reason())
-        self._text, self._tokens, self._echoed = "", [], ()
+            output, self._scored = self._scored[: self.output_tokens - self._told], []
+            self._told += len(output)
+            scored += output
+        logprobs, starts = tuple(one for one, _ in scored), tuple(start for _, start in scored)
+        delta = Delta(self.index, self._text, tuple(self._tokens), logprobs, starts, self._reason())
+        self._text, self._tokens = "", []
         return delta
 
     def _reason(self) -> Reason | None:
@@ -96,3 +110,11 @@ class Choice:
             return None
         # The end by length may cross the cancel; the stop string came first all the same.
         return self.finished.reason if self.stopped_at is None else Reason.STOP
+
+
+def _prompt_starts(tokenizer: Tokenizer, tokens: Sequence[int], text: str) -> list[int]:
+    """Where in its text each of a prompt's tokens begins; what was put around the text takes no room."""
+    spelling = Detokenizer(tokenizer, skip_special=False)
+    pieces = [spelling.push((token,)).text for token in tokens]
+    starts = accumulate(map(len, pieces), initial=-max(0, "".join(pieces).rfind(text)))
+    return [min(max(0, start), len(text)) for start in starts][: len(tokens)]

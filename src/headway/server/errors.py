@@ -1,13 +1,10 @@
 """How a request is told no: one exception, one JSON shape. Nothing of our inside ever stands in a message."""
 
-import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-
-log = logging.getLogger("headway.server")
 
 _types = {
     401: "authentication_error",

@@ -125,7 +125,6 @@ class CompletionShape:
         }
         self._tokenizer = tokenizer
         self._with_logprobs = logprobs
-        self._offsets: dict[int, int] = {}  # by choice: characters of its scored tokens so far
 
     def answer(self, choices: Sequence[Delta], usage: Usage, timings: Timings) -> Json:
         return {
@@ -153,20 +152,14 @@ class CompletionShape:
     def _logprobs(self, delta: Delta) -> Json | None:
         if not self._with_logprobs:
             return None
-        texts = [self._tokenizer.token_text(scored.token) for scored in delta.logprobs]
-        offset, offsets = self._offsets.get(delta.index, 0), []
-        for text in texts:
-            offsets.append(offset)
-            offset += len(text)
-        self._offsets[delta.index] = offset
         return {
-            "tokens": texts,
+            "tokens": [self._tokenizer.token_text(scored.token) for scored in delta.logprobs],
             "token_logprobs": [
                 None if isnan(scored.logprob) else max(scored.logprob, lowest_logprob)
                 for scored in delta.logprobs
             ],
             "top_logprobs": [self._top(scored) for scored in delta.logprobs],
-            "text_offset": offsets,
+            "text_offset": list(delta.starts),
         }
 
     def _top(self, scored: Logprob) -> Json | None:
