@@ -5,6 +5,7 @@ import gc
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from headway.config import ConfigError, Settings
 from headway.core.types import Reason
 from headway.hub import ModelNotFound
 from headway.llm import BadRequest, EngineGone, Output, Piece
+from headway.llm.door import Door, bounds
+from headway.server.errors import ApiError
+from headway.server.schema import Completion
+from headway.server.validation import validate
 from tests.speaking_model import write_speaking_model
 
 greedy = Sampling(max_tokens=12, temperature=0.0, ignore_eos=True)
@@ -90,6 +95,14 @@ def test_a_stop_string_ends_the_answer_before_itself(llm: LLM) -> None:
     assert output.text == whole.text[: whole.text.index(stop)]
     assert output.token_ids == whole.token_ids[: len(output.token_ids)]
     assert output.usage.output_tokens == len(output.token_ids)
+
+
+def test_a_stop_string_within_the_first_min_tokens_is_let_stand(llm: LLM) -> None:
+    whole = one(llm, "stop me")
+    stop = whole.text[0]
+    sampling = replace(greedy, stop_strings=(stop,), min_tokens=greedy.max_tokens)
+    assert one(llm, "stop me", sampling).text == whole.text
+    assert one(llm, "stop me", replace(sampling, min_tokens=0)).text == ""
 
 
 def test_a_stop_id_ends_the_answer_and_adds_no_text(llm: LLM) -> None:
@@ -200,6 +213,32 @@ def test_leaving_a_stream_early_frees_its_place(folder: Path) -> None:
 def test_what_cannot_be_is_refused_by_field(llm: LLM, prompt: str, sampling: Sampling, field: str) -> None:
     with pytest.raises(BadRequest, match=field):
         llm.generate(prompt, sampling, progress=False)
+
+
+def is_taken_over_http(name: str, value: float) -> bool:
+    try:
+        validate(Completion, {"prompt": "x", name: value})
+    except ApiError:
+        return False
+    return True
+
+
+def is_taken_here(door: Door, name: str, value: float) -> bool:
+    try:
+        door.sampling(replace(greedy, **{name: value}))
+    except BadRequest:
+        return False
+    return True
+
+
+# Over HTTP -1 switches top_k off, and seeds below 0 are folded; Completion has no prompt_logprobs.
+@pytest.mark.parametrize("name", sorted(bounds.keys() - {"top_k", "seed", "prompt_logprobs"}))
+def test_a_number_s_bounds_are_those_over_http(llm: LLM, name: str) -> None:
+    door = Door(llm.tokenizer, llm.facts.vocab, seed=0)
+    low, high = bounds[name]
+    step = 1 if isinstance(low, int) else 0.001
+    for value in (low - step, low, high, high + step):
+        assert is_taken_here(door, name, value) == is_taken_over_http(name, value) == (low <= value <= high)
 
 
 def test_a_refusal_ends_the_call_and_leaves_the_engine_idle(llm: LLM) -> None:

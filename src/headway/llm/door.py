@@ -15,7 +15,7 @@ from headway.server.fields import largest_seed, most_logprobs, most_tokens
 from headway.text.tokenizer import BadText, Tokenizer
 
 # field -> lowest and highest value; of whole numbers where both are whole. The same as over HTTP.
-_bounds: dict[str, tuple[float, float]] = {
+bounds: dict[str, tuple[float, float]] = {
     "max_tokens": (1, most_tokens),
     "min_tokens": (0, most_tokens),
     "top_k": (0, most_tokens),
@@ -59,7 +59,7 @@ class Door:
 
     def sampling(self, sampling: Sampling) -> Sampling:
         """The same with a seed and the model's ends of text, fit for the engine."""
-        for name, (low, high) in _bounds.items():
+        for name, (low, high) in bounds.items():
             _check(name, getattr(sampling, name), low, high)
         for id, bias in sampling.logit_bias:
             if not 0 <= id < self._vocab:
