@@ -20,7 +20,7 @@ test: .venv/.installed-dev ## every test
 check: .venv/.installed-dev ## format, lint, types, the fast tests
 	@$(bin)/ruff format --check .
 	@$(bin)/ruff check .
-	@$(bin)/mypy
+	@$(bin)/mypy src benchmarks docs
 	@$(pytest) -m "not slow"
 
 clean: ## what the other commands made
