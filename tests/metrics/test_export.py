@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headway.core.types import Accepted, Finished, Reason, Request, Sampling, Stepped, Token
 from headway.metrics.export import Outlook, Pool, exposition
-from headway.metrics.ledger import Ledger
+from headway.metrics.ledger import Ledger, Standing
 
 expected_vllm = {
     "vllm:num_requests_running",
@@ -50,7 +50,8 @@ def samples(metrics: list[Metric]) -> dict[str, list[tuple[dict[str, str], float
 def busy_ledger() -> Ledger:
     ledger = Ledger()
     ledger.opened(Request(1, array("i", [1]), Sampling(), arrival_s=10.0, choices=2))
-    numbers = dict.fromkeys(Stepped._fields, 0) | {"running": 2, "blocks_used": 25, "blocks_cached": 5}
+    said = {"running": 2, "blocks_used": 25, "blocks_cached": 5, "blocks_free": 70}
+    numbers = dict.fromkeys(Stepped._fields, 0) | said
     ledger.add([Accepted(1, 10.0), Token(1, 0, 5, 11.0), Stepped(**numbers)])
     return ledger
 
@@ -76,6 +77,19 @@ def test_ends_are_told_by_the_reasons_that_dashboards_know() -> None:
 def test_blocks_by_state_are_the_whole_pool() -> None:
     blocks = {labels["state"]: v for labels, v in samples(scrape(busy_ledger()))["headway:kv_blocks"]}
     assert blocks == {"free": 70, "used": 25, "cached": 5}
+
+
+def test_blocks_are_shown_as_the_engine_says_also_when_some_are_lost() -> None:
+    ledger = Ledger()
+    ledger.stands(Standing(running=0, blocks_free=90, blocks_cached=5, blocks_used=3, slots_unused=7))
+    found = samples(scrape(ledger))
+    assert {labels["state"]: v for labels, v in found["headway:kv_blocks"]} == {
+        "free": 90,
+        "used": 3,
+        "cached": 5,
+    }
+    assert found["headway:kv_slots_unused"] == [({}, 7.0)]
+    assert found["vllm:kv_cache_usage_perc"][0][1] == 0.03
 
 
 def test_the_pool_is_described_once_it_is_known() -> None:

@@ -16,7 +16,7 @@ from headway.core.types import (
     Token,
 )
 from headway.metrics.histogram import Histogram
-from headway.metrics.ledger import Ledger
+from headway.metrics.ledger import Ledger, Standing
 
 
 def request(id: int = 1, choices: int = 1) -> Request:
@@ -55,6 +55,23 @@ def test_an_end_books_the_shares_of_its_time(ledger: Ledger) -> None:
     assert latencies.tpot.sum == 1.0
 
 
+def test_an_answer_ends_with_its_last_token_that_counts(ledger: Ledger) -> None:
+    """A stop string is found where text is made; nobody waits for what is made until the engine hears."""
+    tokens = [Token(1, 0, 5, at_s) for at_s in (11.0, 11.5, 12.0, 15.0)]
+    ledger.add([*tokens, finished(tokens=3)])
+    latencies = ledger.latencies["default"]
+    assert (latencies.e2e.sum, latencies.decode.sum, latencies.tpot.sum) == (2.0, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.ERROR])
+def test_what_is_cut_short_is_counted_and_has_no_latency(ledger: Ledger, reason: Reason) -> None:
+    ledger.add([Token(1, 0, 5, 11.0), Token(1, 0, 6, 12.0), finished(reason=reason)])
+    latencies = ledger.latencies["default"]
+    assert ledger.finished == {("default", reason): 1}
+    whole = (latencies.queue, latencies.prefill, latencies.decode, latencies.e2e, latencies.tpot)
+    assert [histogram.count for histogram in whole] == [0] * 5
+
+
 def test_one_token_has_no_time_per_output_token(ledger: Ledger) -> None:
     ledger.add([Token(1, 0, 5, 11.0), finished(tokens=1)])
     assert ledger.latencies["default"].tpot.count == 0
@@ -64,9 +81,11 @@ def test_when_all_have_ended_as_many_are_finished_as_were_accepted() -> None:
     ledger = Ledger()
     ledger.opened(request(1, choices=2))
     ledger.opened(request(2))
-    ledger.add([Accepted(1, 10.1), Accepted(2, 10.1), finished(1, 0), finished(2, 0, Reason.CANCELLED)])
+    ended = finished(1, 0, tokens=1)
+    ledger.add([Accepted(1, 10.1), Accepted(2, 10.1), Token(1, 0, 5, 11.0), Token(1, 1, 5, 11.0)])
+    ledger.add([ended, finished(2, 0, Reason.CANCELLED)])
     assert ledger.running + ledger.waiting == 1
-    ledger.add([finished(1, 1, Reason.LENGTH)])
+    ledger.add([finished(1, 1, Reason.LENGTH, tokens=1)])
     assert sum(ledger.finished.values()) == sum(ledger.accepted.values()) == 3
     assert not ledger.open
 
@@ -96,6 +115,8 @@ def test_what_runs_and_what_waits_are_all_that_is_open(ledger: Ledger) -> None:
     ledger.add([stepped(running=1)])
     assert (ledger.running, ledger.waiting) == (1, 0)
     ledger.add([finished(reason=Reason.CANCELLED, tokens=0)])
+    assert (ledger.running, ledger.waiting) == (1, 0), "it runs until the engine says otherwise"
+    ledger.stands(Standing(running=0, blocks_free=1, blocks_cached=0, blocks_used=0, slots_unused=0))
     assert (ledger.running, ledger.waiting) == (0, 0)
 
 

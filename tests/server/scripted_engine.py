@@ -2,7 +2,8 @@
 
 Tokens are bytes. The answer to a prompt is the prompt again, then the end token; with a temperature it is
 letters drawn from (seed, choice, position). Where a request has a bias of 100, that token is all it says. A
-prompt with byte 7 fails. Log-probabilities are -0.5 for what was chosen, and falling from there.
+prompt with byte 7 fails, one with byte 8 ends the executor, one with byte 14 is a step without an end.
+Log-probabilities are -0.5 for what was chosen, and falling from there.
 
 Run as a process: `python -m tests.server.scripted_engine '{"step_s": 0.002, ...}'`.
 """
@@ -14,9 +15,12 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
+from math import inf
 from threading import Timer
 
+from headway.cli.engine import pulse
 from headway.clock import MonotonicClock
 from headway.core.engine import Engine
 from headway.core.limits import Limits
@@ -29,7 +33,7 @@ from headway.server.engine_main import Load, Loaded, run_engine
 from headway.server.wire import Facts
 
 end_token = 256
-failing_byte, dying_byte = 7, 8  # a prompt with the first fails alone, one with the second ends the executor
+failing_byte, dying_byte, endless_byte = 7, 8, 14
 vocab = 258
 
 
@@ -44,7 +48,7 @@ class Scripted:
     blocks: int = 256
     max_seqs: int = 16
     max_queued: int = 64
-    faults: bool = True  # whether the failing and the dying byte do what they say
+    faults: bool = True  # whether these bytes do what they say
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.server.scripted_engine", json.dumps(asdict(self))]
@@ -75,7 +79,9 @@ class ScriptedExecutor:
             self._dead |= self._faults and dying_byte in joined.tokens
         start_s = time.monotonic()
         outcomes = [self._run(slice) for slice in batch.slices]
-        self._results.append(Result(batch.id, outcomes, start_s, start_s + self._step_s))
+        endless = self._faults and any(endless_byte in held.tokens for held in self._held.values())
+        step_s = inf if endless else self._step_s
+        self._results.append(Result(batch.id, outcomes, start_s, start_s + step_s))
         timer = Timer(self._step_s, self._on_done)
         timer.daemon = True
         timer.start()
@@ -141,7 +147,8 @@ def loader(scripted: Scripted) -> Load:
         scheduler = Scheduler(limits, POLICIES["stall-free"](), MEMORY_RULES["paged"])
         executor = ScriptedExecutor(scripted.step_s, wake, faults=scripted.faults)
         engine = Engine(MonotonicClock(), inbox, executor, sink, scheduler)
-        return Loaded(Facts(vocab, scripted.max_model_len, 16, scripted.blocks), engine.run, lambda: None)
+        facts = Facts(vocab, scripted.max_model_len, 16, scripted.blocks)
+        return Loaded(facts, partial(pulse, engine), engine.run, lambda: None)
 
     return load
 

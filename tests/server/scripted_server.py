@@ -24,7 +24,6 @@ class Server:
         self.process = process
         self.url: str = first["url"]
         self.engine_pid: int = first["engine_pid"]
-        self.socket: str = first["socket"]
         self.http = httpx.Client(base_url=self.url, timeout=30)
 
     @property

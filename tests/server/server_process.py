@@ -24,7 +24,7 @@ def main(settings_json: str, scripted_json: str) -> int:
     tokenizer = byte_tokenizer()
     listener.listen()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    _say(json.dumps({"url": url, "engine_pid": engine.pid, "socket": str(engine.path)}))
+    _say(json.dumps({"url": url, "engine_pid": engine.pid}))
     told = Told(
         phase=lambda name, seconds: None,
         ready=lambda url, facts: _say("ready"),

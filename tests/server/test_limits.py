@@ -160,4 +160,4 @@ def test_a_reader_that_never_reads_is_hung_up_on(strict: Server) -> None:
         connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         wait_for(lambda: strict.metrics()["headway:running"] > 0)
         wait_for(lambda: strict.metrics()["headway:running"] == 0)
-    assert strict.metrics()['headway:aborted_total{cause="client_gone"}'] >= 1
+    assert strict.metrics()['headway:aborted_total{cause="cancelled"}'] >= 1

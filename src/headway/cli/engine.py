@@ -8,12 +8,15 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from headway.config import ConfigError, Settings
+from headway.core.engine import Engine
 from headway.core.ports import Inbox, Sink
+from headway.metrics.ledger import Standing
 from headway.server.engine_main import Loaded, run_engine
-from headway.server.wire import Facts
+from headway.server.wire import Facts, Heartbeat
 from headway.spec import BadModel
 
 
@@ -31,9 +34,22 @@ def main(settings_json: str, path: str) -> int:
         built = build_engine(settings, Path(path), inbox, sink, wake, told)
         facts = built.facts
         wire_facts = Facts(facts.vocab, facts.max_model_len, facts.block_size, facts.blocks)
-        return Loaded(wire_facts, built.engine.run, built.executor.close)
+        return Loaded(wire_facts, partial(pulse, built.engine), built.engine.run, built.executor.close)
 
     return run_engine(load, (ConfigError, BadModel))
+
+
+def pulse(engine: Engine) -> Heartbeat:
+    """How the engine stands between two turns."""
+    residency, pool = engine.scheduler.residency, engine.scheduler.residency.pool
+    standing = Standing(
+        running=len(residency.running),
+        blocks_free=pool.available - pool.cached,
+        blocks_cached=pool.cached,
+        blocks_used=pool.blocks - pool.available,
+        slots_unused=residency.room - residency.room_computed,
+    )
+    return Heartbeat(engine.in_flight, standing)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ class Engine:
         self.executor = executor
         self.sink = sink
         self.scheduler = scheduler
-        self._in_flight = 0
+        self.in_flight = 0  # batches
 
     def run(self) -> None:
         """Serve until the inbox says closed. Raises ExecutorDied after every open request has had its end."""
@@ -43,7 +43,7 @@ class Engine:
 
     def _step(self, events: list[Event]) -> float | None:
         while (result := self.executor.collect()) is not None:
-            self._in_flight -= 1
+            self.in_flight -= 1
             events += self.scheduler.commit(result)
         now = self.clock.now()
         for letter in self.inbox.take(now):
@@ -52,10 +52,10 @@ class Engine:
             else:
                 events += self.scheduler.add(letter, now)
         wake_s = None
-        while self._in_flight < self.executor.depth:
+        while self.in_flight < self.executor.depth:
             batch, wake_s = self.scheduler.plan(now)
             if batch is None:
                 break
             self.executor.submit(batch)
-            self._in_flight += 1
+            self.in_flight += 1
         return wake_s

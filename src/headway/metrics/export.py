@@ -72,7 +72,7 @@ class _Collector:
         yield _counter("headway:finished", "Sequences ended.", ("class", "reason"), finished)
         refused = [((name, reason), count) for (name, reason), count in ledger.refused.items()]
         yield _counter("headway:rejected", "Requests refused by the engine.", ("class", "reason"), refused)
-        causes = {Reason.CANCELLED: "client_gone", Reason.ERROR: "failed"}
+        causes = {Reason.CANCELLED: "cancelled", Reason.ERROR: "failed"}
         aborted = [
             ((cause,), sum(count for (_, reason), count in ledger.finished.items() if reason is ended))
             for ended, cause in causes.items()
@@ -88,31 +88,23 @@ class _Collector:
             yield _counter(name, help, (), [((), value)])
 
     def _own_state(self, outlook: Outlook) -> Iterator[Metric]:
-        ledger, step = self._ledger, self._ledger.last_step
+        ledger, step, standing = self._ledger, self._ledger.last_step, self._ledger.standing
         yield _gauge("headway:engine_state", "1 for the state it is in.", ("state",), [((outlook.state,), 1)])
         yield _gauge("headway:running", "Sequences holding blocks.", (), [((), ledger.running)])
         yield _gauge("headway:waiting", "Sequences that wait.", (), [((), ledger.waiting)])
         oldest_s = ledger.oldest_wait_s(outlook.now_s)
         yield _gauge("headway:oldest_wait_seconds", "Oldest request without a token.", (), [((), oldest_s)])
-        blocks = [((state,), count) for state, count in self._blocks(outlook.pool).items()]
-        yield _gauge("headway:kv_blocks", "KV blocks by state.", ("state",), blocks)
+        if standing is not None:
+            free, used, cached = standing.blocks_free, standing.blocks_used, standing.blocks_cached
+            blocks = [(("free",), free), (("used",), used), (("cached",), cached)]
+            yield _gauge("headway:kv_blocks", "KV blocks by state.", ("state",), blocks)
+            unused = standing.slots_unused
+            yield _gauge("headway:kv_slots_unused", "Slots held without a token.", (), [((), unused)])
         yield _histogram("headway:step_seconds", "Time of a step.", (), [((), ledger.step_seconds)])
         if step is not None:
             age_s = max(0.0, outlook.now_s - step.at_s)
             yield _gauge("headway:last_step_age_seconds", "Since the last step ended.", (), [((), age_s)])
             yield _gauge("headway:step_budget_tokens", "Budget of the last step.", (), [((), step.budget)])
-            unused = step.slots_unused if ledger.open else 0
-            yield _gauge("headway:kv_slots_unused", "Slots held without a token.", (), [((), unused)])
-
-    def _blocks(self, pool: Pool | None) -> dict[str, int]:
-        """With nothing open no block is in use, though the last frame may have been sent before a cancel."""
-        step = self._ledger.last_step
-        if pool is None:
-            return {}
-        if step is None:
-            return {"free": pool.blocks, "used": 0, "cached": 0}
-        used = step.blocks_used if self._ledger.open else 0
-        return {"free": pool.blocks - used - step.blocks_cached, "used": used, "cached": step.blocks_cached}
 
     def _own_latencies(self) -> Iterator[Metric]:
         classes = sorted(self._ledger.latencies.items())
@@ -123,7 +115,7 @@ class _Collector:
 
     def _vllm_counts(self, outlook: Outlook) -> Iterator[Metric]:
         ledger, labels = self._ledger, (self._model, "0")
-        used = self._blocks(outlook.pool).get("used", 0)
+        used = 0 if ledger.standing is None else ledger.standing.blocks_used
         share = used / outlook.pool.blocks if outlook.pool else 0.0
         for name, help, value in (
             ("vllm:num_requests_running", "Sequences holding blocks.", ledger.running),

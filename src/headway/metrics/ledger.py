@@ -4,9 +4,11 @@ Fed by one thread, in the order of events. Counters only rise. Every accepted ch
 finished, so that accepted = finished when nothing is open.
 """
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from headway.core.types import (
     Accepted,
@@ -21,6 +23,22 @@ from headway.core.types import (
 )
 from headway.metrics.histogram import Histogram, latency_bounds, token_bounds
 
+_whole = (Reason.STOP, Reason.LENGTH)  # ends of answers; what is cut short has no latency to compare
+
+
+class Standing(NamedTuple):
+    """How the engine says that it stands: after a step, or by a heartbeat."""
+
+    running: int  # sequences
+    blocks_free: int
+    blocks_cached: int
+    blocks_used: int
+    slots_unused: int  # in used blocks, holding no computed token
+
+
+def _stamps() -> "defaultdict[int, array[float]]":
+    return defaultdict(lambda: array("d"))
+
 
 @dataclass(slots=True)
 class OpenRequest:
@@ -28,13 +46,11 @@ class OpenRequest:
     service_class: str
     prompt_tokens: int
     choices: int  # that have not ended
-    accepted: bool = False
-    last_token_s: dict[int, float] = field(default_factory=dict)  # by choice
-    tokens: Counter[int] = field(default_factory=Counter)  # by choice
+    token_s: "defaultdict[int, array[float]]" = field(default_factory=_stamps)  # of tokens, by choice
 
 
 class Latencies:
-    """What clients of one class waited for, in seconds."""
+    """What clients of one class waited for, in seconds: tokens as they come, the rest of whole answers."""
 
     def __init__(self) -> None:
         self.ttft = Histogram(latency_bounds)
@@ -63,6 +79,7 @@ class Ledger:
         self.step_seconds = Histogram(latency_bounds)
         self.step_tokens = Histogram(token_bounds)
         self.last_step: Stepped | None = None
+        self.standing: Standing | None = None  # None until the engine has said
 
     def opened(self, request: Request) -> None:
         """Before the request's first event."""
@@ -83,7 +100,6 @@ class Ledger:
                     self._finish(event)
                 case Accepted():
                     request = self.open[event.request_id]
-                    request.accepted = True
                     self.accepted[request.service_class] += request.choices
                 case Refused():
                     request = self.open.pop(event.request_id)
@@ -94,34 +110,43 @@ class Ledger:
     def _token(self, event: Token) -> None:
         request = self.open[event.request_id]
         latencies = self.latencies[request.service_class]
-        last_s = request.last_token_s.get(event.choice)
-        if last_s is not None:
-            latencies.itl.observe(event.at_s - last_s)
+        self.prompt_tokens += 0 if request.token_s else request.prompt_tokens
+        stamps = request.token_s[event.choice]
+        if stamps:
+            latencies.itl.observe(event.at_s - stamps[-1])
         else:
             latencies.ttft.observe(event.at_s - request.arrival_s)
-            self.prompt_tokens += 0 if request.last_token_s else request.prompt_tokens
-        request.last_token_s[event.choice] = event.at_s
-        request.tokens[event.choice] += 1
+        stamps.append(event.at_s)
         self.output_tokens += 1
 
     def _finish(self, event: Finished) -> None:
         request = self.open[event.request_id]
-        latencies = self.latencies[request.service_class]
         self.finished[request.service_class, event.reason] += 1
-        self.wasted_tokens += request.tokens[event.choice] - event.output_tokens
-        latencies.e2e.observe((event.queue_ns + event.prefill_ns + event.decode_ns) / 1e9)
-        latencies.queue.observe(event.queue_ns / 1e9)
-        if event.output_tokens:
-            latencies.prefill.observe(event.prefill_ns / 1e9)
-            latencies.decode.observe(event.decode_ns / 1e9)
-        if event.output_tokens > 1:
-            latencies.tpot.observe(event.decode_ns / 1e9 / (event.output_tokens - 1))
+        self.wasted_tokens += len(request.token_s.get(event.choice, ())) - event.output_tokens
+        if event.reason in _whole and event.output_tokens:
+            self._observe_whole(request, event)
         request.choices -= 1
         if request.choices == 0:
             del self.open[event.request_id]
 
+    def _observe_whole(self, request: OpenRequest, event: Finished) -> None:
+        """An answer ends with its last token that counts, not when a stop string's cancel had come."""
+        latencies, stamps = self.latencies[request.service_class], request.token_s[event.choice]
+        decode_s = stamps[event.output_tokens - 1] - stamps[0]
+        latencies.e2e.observe(stamps[event.output_tokens - 1] - request.arrival_s)
+        latencies.queue.observe(event.queue_ns / 1e9)
+        latencies.prefill.observe(event.prefill_ns / 1e9)
+        latencies.decode.observe(decode_s)
+        if event.output_tokens > 1:
+            latencies.tpot.observe(decode_s / (event.output_tokens - 1))
+
     def _step(self, event: Stepped) -> None:
         self.last_step = event
+        self.stands(
+            Standing(
+                event.running, event.blocks_free, event.blocks_cached, event.blocks_used, event.slots_unused
+            )
+        )
         self.step_seconds.observe(event.step_s)
         self.step_tokens.observe(event.tokens)
         self.preemptions += event.preemptions
@@ -129,23 +154,23 @@ class Ledger:
         self.prefix_query_tokens += event.prefix_query_tokens
         self.prefix_hit_tokens += event.prefix_hit_tokens
 
+    def stands(self, standing: Standing) -> None:
+        """The engine's own word, shown as it was said: a block that is lost must be seen to be missing."""
+        self.standing = standing
+
     # ---- now
 
     @property
     def running(self) -> int:
-        """Sequences in the running set at the last frame, less what has ended without a frame since."""
-        return 0 if self.last_step is None else min(self.last_step.running, self._open_choices)
+        """Sequences in the running set, by the engine's last word."""
+        return 0 if self.standing is None else self.standing.running
 
     @property
     def waiting(self) -> int:
         """All other sequences that have not ended."""
-        return self._open_choices - self.running
-
-    @property
-    def _open_choices(self) -> int:
-        return sum(request.choices for request in self.open.values())
+        return max(0, sum(request.choices for request in self.open.values()) - self.running)
 
     def oldest_wait_s(self, now: float) -> float:
         """Age of the oldest open request without a token."""
-        waits = [now - r.arrival_s for r in self.open.values() if not r.last_token_s]
+        waits = [now - r.arrival_s for r in self.open.values() if not r.token_s]
         return max(waits, default=0.0)

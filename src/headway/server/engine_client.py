@@ -5,7 +5,6 @@ one event loop.
 """
 
 import asyncio
-import hmac
 import logging
 import socket
 import time
@@ -20,12 +19,11 @@ from headway.server.wire import (
     Facts,
     Failed,
     Frame,
-    Hello,
+    Heartbeat,
     Phase,
     Report,
     Splitter,
     Withdraw,
-    frame_bytes,
     read_report,
     request_frame,
     to_frame,
@@ -34,7 +32,6 @@ from headway.server.wire import (
 log = logging.getLogger("headway.bridge")
 
 hung_after_s = 1.5  # seven heartbeats that did not come
-hello_timeout_s, hello_bytes = 5.0, 1 << 10  # what a caller gets before it has shown who it is
 unread_events = 1 << 16  # held for one listener; beyond it its requests are cancelled
 _read_bytes = 1 << 18
 
@@ -43,7 +40,7 @@ class EngineState(StrEnum):
     STARTING = "starting"
     READY = "ready"
     DRAINING = "draining"  # open requests go on, new ones are not taken
-    HUNG = "hung"  # it is there and says nothing
+    HUNG = "hung"  # it is there and says nothing, or its step does not end
     DEAD = "dead"
 
 
@@ -67,11 +64,6 @@ class Listening:
         self._events: list[Event] = []
         self._changed = asyncio.Event()
         self._broken: Exception | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Every choice has had its end; it may not have been read yet."""
-        return not self._open
 
     def hear(self, event: Event) -> None:
         assert not isinstance(event, Stepped)
@@ -125,23 +117,24 @@ class EngineClient:
 
     def __init__(
         self,
-        secret: bytes,
         ledger: Ledger,
         *,
+        step_limit_s: float,
         told: Callable[[str, float], None] = lambda phase, seconds: None,
     ) -> None:
+        """`step_limit_s`: an executor that takes longer for a batch counts as hung."""
         self.facts: Facts | None = None
         self.failure: str | None = None  # what the engine said before it ended
         self.gone = asyncio.Event()
         self.ready = asyncio.Event()  # set also when it will never be
-        self._secret = secret
         self._told = told
         self._ledger = ledger
+        self._step_limit_s = step_limit_s
         self._draining = False
+        self._closed_for: str | None = None  # why nothing is handed in any more
         self._writer: asyncio.StreamWriter | None = None
-        self._hung_up = asyncio.Event()  # the reader of `_writer`'s other half has ended
-        self._server: asyncio.Server | None = None
-        self._heard_s = time.monotonic()
+        self._reading: asyncio.Task[None] | None = None
+        self._heard_s = self._moved_s = time.monotonic()  # any word; a step's end, or nothing to step through
         self._listening: dict[int, Listening] = {}
         self._next_id = 0
 
@@ -153,18 +146,23 @@ class EngineClient:
             return EngineState.DEAD
         if self.facts is None:
             return EngineState.STARTING
-        if self.silence_s > hung_after_s:
+        if self._hang() is not None:
             return EngineState.HUNG
         return EngineState.DRAINING if self._draining else EngineState.READY
 
     @property
-    def silence_s(self) -> float:
-        """Since the engine last said anything."""
-        return time.monotonic() - self._heard_s
+    def trouble(self) -> str | None:
+        """What is wrong with it, for people; also None where it ended without a word."""
+        return self.failure if self.gone.is_set() or self.facts is None else self._hang()
 
-    @property
-    def open_requests(self) -> int:
-        return len(self._listening)
+    def _hang(self) -> str | None:
+        now_s = time.monotonic()
+        silent_s, step_s = now_s - self._heard_s, now_s - self._moved_s
+        if silent_s > hung_after_s:
+            return f"the engine has said nothing for {silent_s:.0f} s"
+        if step_s > self._step_limit_s:
+            return f"a step has been running for {step_s:.0f} s"
+        return None
 
     # ---- requests
 
@@ -174,8 +172,9 @@ class EngineClient:
 
     def submit(self, requests: Sequence[Request]) -> Listening:
         """Hand requests in; each is answered by Accepted or Refused first. Raises EngineGone."""
-        if self._writer is None or self.state in (EngineState.DEAD, EngineState.STARTING):
-            raise EngineGone("the engine is not running")
+        if self._closed_for is not None:
+            raise EngineGone(self._closed_for)
+        assert self.facts is not None, "nothing is asked of an engine that has not loaded"
         listening = Listening(self, requests)
         for request in requests:
             frame = request_frame(request)
@@ -197,15 +196,17 @@ class EngineClient:
 
     # ---- life
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Let the engine call at `listener`; anyone else who calls is hung up on."""
-        self._server = await asyncio.start_unix_server(self._answer, sock=listener)
+    async def connect(self, connection: socket.socket) -> None:
+        """Hear the engine at the other end of it from now on."""
+        reader, self._writer = await asyncio.open_unix_connection(sock=connection)
+        self._reading = asyncio.create_task(self._hear(reader, self._writer))
 
     def drain(self) -> None:
         self._draining = True
 
     def abandon(self, why: str) -> None:
-        """Every listener hears EngineGone."""
+        """Every listener hears EngineGone, and so does who comes later."""
+        self._closed_for = self._closed_for or why
         for listening in set(self._listening.values()):
             listening.break_off(EngineGone(why))
 
@@ -218,69 +219,45 @@ class EngineClient:
         self.abandon(self.failure or why)
 
     async def close(self) -> None:
-        """Hang up: the engine ends."""
-        if self._server is not None:
-            self._server.close()
+        """Hang up: the engine ends. What it has not taken by now is dropped: it may never take it."""
         self.lost("the server is shutting down")
-        if self._writer is not None:
-            self._writer.close()
-            await self._hung_up.wait()  # a reader that is cancelled with the loop is logged as an error
+        if self._writer is not None and self._reading is not None:
+            self._writer.transport.abort()
+            await self._reading
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        splitter = Splitter(hello_bytes)
-        try:
-            first, reports = await self._hello(reader, splitter)
-        except (BadFrame, TimeoutError, OSError) as error:
-            log.warning("a caller on the engine's socket was refused: %s", error or type(error).__name__)
-            writer.close()
-            return
-        if not hmac.compare_digest(first.secret, self._secret) or self._writer is not None:
-            log.warning("a caller on the engine's socket was refused: it is not the engine")
-            writer.close()
-            return
-        self._writer, splitter.limit = writer, frame_bytes
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         why = "the bridge to the engine broke"
         try:
-            await self._read(reader, splitter, reports)
+            await self._read(reader)
             why = "the engine ended"
         except (BadFrame, OSError) as error:
             log.error("%s: %s", why, error)
+        except Exception:
+            log.exception("%s by a mistake of ours", why)
         finally:
-            writer.close()
+            writer.transport.abort()
             self.lost(why)
-        self._hung_up.set()
 
-    async def _hello(self, reader: asyncio.StreamReader, splitter: Splitter) -> tuple[Hello, list[Report]]:
-        async with asyncio.timeout(hello_timeout_s):
-            bodies: list[bytes] = []
-            while not bodies:
-                data = await reader.read(4096)
-                if not data:
-                    raise BadFrame("it hung up")
-                bodies = splitter.push(data)
-        first, *rest = map(read_report, bodies)
-        if not isinstance(first, Hello):
-            raise BadFrame("it did not say hello")
-        return first, rest
-
-    async def _read(
-        self, reader: asyncio.StreamReader, splitter: Splitter, reports: Sequence[Report]
-    ) -> None:
-        while True:
-            for report in reports:
-                self._take(report)
-            data = await reader.read(_read_bytes)
-            if not data:
-                return
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        splitter = Splitter()
+        while data := await reader.read(_read_bytes):
             self._heard_s = time.monotonic()
-            reports = [read_report(body) for body in splitter.push(data)]
+            for body in splitter.push(data):
+                self._take(read_report(body))
 
     def _take(self, report: Report) -> None:
         match report:
             case Events():
+                if report.stepped:
+                    self._moved_s = self._heard_s
                 self._hand_out(list(report.in_order()))
+            case Heartbeat(in_flight, standing):
+                if not in_flight:
+                    self._moved_s = self._heard_s
+                self._ledger.stands(standing)
             case Facts():
                 self.facts = report
+                self._moved_s = self._heard_s
                 self.ready.set()
             case Phase(name, seconds):
                 self._told(name, seconds)

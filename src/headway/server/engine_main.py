@@ -1,39 +1,33 @@
 """The engine process, from its first line to its exit code.
 
-Owns how it finds its parent and how it ends with it. What an engine is made of, its caller knows. The first
-line on stdin says where the parent listens, with a secret that proves who is calling; then stdin is silent
-until the parent ends.
+Owns how it ends with its parent. What an engine is made of, its caller knows. Its stdin is one half of a pair
+of sockets that the parent made: nobody else has the other half, and when the parent ends it is closed.
 """
 
 import logging
 import os
+import select
 import signal
 import socket
-import sys
+import time
 from collections.abc import Callable
 from threading import Thread
 from typing import NamedTuple
 
-import msgspec
-
 from headway.core.ports import ExecutorDied, Inbox, Sink
-from headway.server.engine_end import Bridge, SocketInbox, SocketSink
-from headway.server.wire import Facts, Failed, Hello, Phase
+from headway.server.engine_socket import Bridge, Pulse, SocketInbox, SocketSink
+from headway.server.wire import Facts, Failed, Phase
 
 log = logging.getLogger("headway.engine")
 
-
-class Summons(msgspec.Struct, frozen=True):
-    """What the parent writes on the child's stdin."""
-
-    socket: str
-    secret: str
+farewell_s = 1.0  # what the loop has to end by itself once the parent has hung up
 
 
 class Loaded(NamedTuple):
     """An engine that is ready to serve."""
 
     facts: Facts
+    pulse: Pulse  # how it stands; asked by the thread that runs it
     run: Callable[[], None]  # until the inbox says closed
     close: Callable[[], None]
 
@@ -43,42 +37,28 @@ Load = Callable[[Inbox, Sink, Callable[[], None], Callable[[str, float], None]],
 
 
 def run_engine(load: Load, refusals: tuple[type[Exception], ...] = ()) -> int:
-    """Serve the parent that started this process until it goes. Returns the exit code.
+    """Serve the parent that started this process until it hangs up. Returns the exit code.
 
     `refusals`: errors of `load` whose message says all; they are told and no traceback is shown.
     """
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the parent, which drains and then hangs up
         signal.signal(number, signal.SIG_IGN)
-    summons = msgspec.json.decode(sys.stdin.buffer.readline(), type=Summons)
-    Thread(target=_end_with_parent, name="headway-parent-watch", daemon=True).start()
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(summons.socket)
-    return serve_bridge(connection, bytes.fromhex(summons.secret), load, refusals)
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 1024):  # not through sys.stdin: a thread inside it would break the interpreter's own end
-        continue
-    os._exit(1)  # the loop may be in the middle of anything, and nobody is left to hear it
-
-
-def serve_bridge(
-    connection: socket.socket, secret: bytes, load: Load, refusals: tuple[type[Exception], ...] = ()
-) -> int:
-    """The same over a socket that is connected already, in any thread."""
+    connection = _take_stdin()
+    Thread(
+        target=_end_with_parent, args=(connection.dup(),), name="headway-parent-watch", daemon=True
+    ).start()
     bridge = Bridge(connection)
     inbox, sink = SocketInbox(bridge), SocketSink(bridge)
-    sink.tell(Hello(secret))
     try:
         loaded = load(inbox, sink, inbox.wake, lambda name, seconds: sink.tell(Phase(name, seconds)))
     except refusals as error:
         sink.tell(Failed(str(error)))
-        bridge.close("the engine could not start")
         return 2
     except Exception as error:
         sink.tell(Failed(f"{type(error).__name__} while loading"))
         raise
     sink.tell(loaded.facts)
+    inbox.beat_with(loaded.pulse)
     try:
         loaded.run()
     except ExecutorDied as died:
@@ -87,5 +67,22 @@ def serve_bridge(
         return 1
     finally:
         loaded.close()
-        bridge.close("the engine has ended")
     return 0
+
+
+def _take_stdin() -> socket.socket:
+    """The parent's socket, away from where a library may read and a child of ours would inherit it."""
+    connection = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return connection
+
+
+def _end_with_parent(connection: socket.socket) -> None:
+    """The loop ends by itself once it finds the bridge closed; what loads or steps for long does not look."""
+    hang_up = select.poll()
+    hang_up.register(connection, select.POLLHUP)
+    hang_up.poll()
+    time.sleep(farewell_s)
+    os._exit(1)  # nobody is left to hear of anything

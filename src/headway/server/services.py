@@ -1,31 +1,23 @@
-"""What the endpoints work with, put together once for each server, and taken apart."""
+"""What the endpoints work with, and what they ask before they begin."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Generic, TypeVar
 
 from starlette.requests import Request
 
-from headway.metrics.export import Outlook, Pool, exposition
-from headway.metrics.ledger import Ledger
 from headway.server.body import parse, read_bytes
 from headway.server.door import Door, now_s
 from headway.server.engine_client import EngineClient, EngineState
-from headway.server.engine_process import EngineProcess
 from headway.server.errors import ApiError
 from headway.server.schema import Body
 from headway.server.settings import ServerSettings
 from headway.server.validation import validate
-from headway.text.chat_template import ChatTemplate
-from headway.text.tokenizer import Tokenizer
 
 B = TypeVar("B", bound=Body)
 _checked_here = 1 << 16  # bytes
-_watch_s = 0.05  # how soon an engine that ends without a word is noticed
 
 _not_ready = {
     EngineState.STARTING: "the model is being loaded",
@@ -70,42 +62,3 @@ class Services:
         if name is not None and name != self.settings.model:
             words = f"the model {name[:80]!r} is not served here; {self.settings.model!r} is"
             raise ApiError(404, words, param="model", code="model_not_found")
-
-
-@asynccontextmanager
-async def connected(
-    settings: ServerSettings,
-    engine: EngineProcess,
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    told: Callable[[str, float], None],
-) -> AsyncIterator[Services]:
-    """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up."""
-    ledger = Ledger()
-    client = EngineClient(engine.secret, ledger, told=told)
-    await client.listen(engine.listener)
-    watching = asyncio.create_task(_watch(engine, client))
-
-    def outlook() -> Outlook:
-        facts = client.facts
-        return Outlook(now_s(), client.state, None if facts is None else Pool(facts.block_size, facts.blocks))
-
-    with ThreadPoolExecutor(2, thread_name_prefix="headway-text") as threads:
-        try:
-            yield Services(
-                settings=settings,
-                client=client,
-                door=Door(client, tokenizer, template, threads, settings.seed),
-                threads=threads,
-                exposition=exposition(ledger, settings.model, outlook),
-                version=version("headway"),
-            )
-        finally:
-            watching.cancel()
-            await client.close()
-
-
-async def _watch(engine: EngineProcess, client: EngineClient) -> None:
-    while (code := engine.exit_code()) is None:
-        await asyncio.sleep(_watch_s)
-    client.lost(f"the engine process ended with code {code}")

@@ -16,4 +16,5 @@ class ServerSettings:
     send_timeout_s: float = 60.0  # a reader that takes nothing for so long has gone
     idle_timeout_s: int = 75  # of a connection between two requests
     ping_s: float = 15.0  # a stream is never silent for longer
+    step_limit_s: float = 120.0  # an executor that takes longer for a batch counts as hung
     linger_s: float = 2.0  # after the engine's death, so that errors go out and /health is heard

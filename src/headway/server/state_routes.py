@@ -13,13 +13,15 @@ def state_routes(services: Services) -> APIRouter:
     routes = APIRouter()
     page = files("headway.server").joinpath("dashboard.html").read_text(encoding="utf-8")
 
+    @routes.head("/health", include_in_schema=False)
     @routes.get("/health")
     async def health() -> JSONResponse:
-        """200 while the engine loads or its loop turns, 503 when it is hung or dead."""
+        """200 while the engine loads or works, 503 when it is dead, silent or in a step that does not end."""
         state = services.client.state
         sick = state in (EngineState.HUNG, EngineState.DEAD)
-        return JSONResponse({"status": state, "detail": services.client.failure}, 503 if sick else 200)
+        return JSONResponse({"status": state, "detail": services.client.trouble}, 503 if sick else 200)
 
+    @routes.head("/ready", include_in_schema=False)
     @routes.get("/ready")
     async def ready() -> JSONResponse:
         """200 when requests are taken, 503 while starting, draining, hung or dead."""

@@ -23,10 +23,11 @@ from headway.core.types import (
     Token,
     type_code,
 )
+from headway.metrics.ledger import Standing
 
 frame_bytes = 64 << 20  # the largest frame; a prompt of 10 million tokens is smaller
 header_bytes = 4
-heartbeat_s = 0.2  # the engine is never silent for longer, unless it hangs
+heartbeat_s = 0.2  # the engine tells how it stands so often, unless it hangs
 
 Frame = NewType("Frame", bytes)  # one whole frame, its length included
 
@@ -53,20 +54,14 @@ class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag=1):
     cancel: Cancel
 
 
-class Hello(msgspec.Struct, array_like=True, frozen=True, tag=2):
-    """Engine to API, first of all: proof that this is the process that was started."""
-
-    secret: bytes
-
-
-class Phase(msgspec.Struct, array_like=True, frozen=True, tag=3):
+class Phase(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """Engine to API: a phase of loading is over, and took so long."""
 
     name: str
     seconds: float
 
 
-class Facts(msgspec.Struct, array_like=True, frozen=True, tag=4):
+class Facts(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """Engine to API: loaded, and this is what it can do."""
 
     vocab: int
@@ -75,17 +70,20 @@ class Facts(msgspec.Struct, array_like=True, frozen=True, tag=4):
     blocks: int
 
 
-class Failed(msgspec.Struct, array_like=True, frozen=True, tag=5):
+class Failed(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """Engine to API: it cannot start, or is about to end; the message is for people."""
 
     message: str
 
 
-class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=6):
-    """Engine to API: the loop turns."""
+class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Engine to API: the loop turns, and this is how it stands."""
+
+    in_flight: int  # batches that the executor has
+    standing: Standing
 
 
-class Events(msgspec.Struct, array_like=True, frozen=True, tag=7):
+class Events(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """Engine to API: what one turn gave, by kind in the order that each choice lives through.
 
     So a choice's own events keep their order, and no kind needs a tag of its own.
@@ -108,7 +106,7 @@ class Events(msgspec.Struct, array_like=True, frozen=True, tag=7):
 
 
 Letter = Submit | Withdraw
-Report = Hello | Phase | Facts | Failed | Heartbeat | Events
+Report = Phase | Facts | Failed | Heartbeat | Events
 
 _encoder = msgspec.msgpack.Encoder()
 _letters: msgspec.msgpack.Decoder[Letter] = msgspec.msgpack.Decoder(Letter)
@@ -184,7 +182,7 @@ class Splitter:
     """Cuts a stream of bytes, in whatever pieces it comes, into the bodies of its frames."""
 
     def __init__(self, limit: int = frame_bytes) -> None:
-        self.limit = limit  # of a body; may be raised once the sender is known
+        self.limit = limit  # of a body
         self._buffer = bytearray()
 
     def push(self, data: bytes) -> list[bytes]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from headway.core.types import Cancel, Request, Sampling, Token
-from headway.server.engine_end import Bridge, SocketInbox, SocketSink
+from headway.metrics.ledger import Standing
+from headway.server.engine_socket import Bridge, SocketInbox, SocketSink
 from headway.server.wire import (
     Events,
     Heartbeat,
@@ -23,6 +24,7 @@ from headway.server.wire import (
 )
 
 request = Request(7, array("i", [1, 2, 3]), Sampling(), arrival_s=1.0)
+standing = Standing(running=0, blocks_free=9, blocks_cached=0, blocks_used=0, slots_unused=0)
 long_s = 20.0  # a wait that only a hang would use up
 
 
@@ -94,10 +96,11 @@ def test_it_is_closed_when_the_other_side_is_gone(pair: Pair) -> None:
 def test_while_it_waits_it_sends_heartbeats(pair: Pair) -> None:
     bridge, theirs = pair
     inbox = SocketInbox(bridge)
+    inbox.beat_with(lambda: Heartbeat(0, standing))
     thread = threading.Thread(target=inbox.wait, args=(None,))
     thread.start()
-    assert read_some(theirs) == [Heartbeat()]
-    assert read_some(theirs) == [Heartbeat()]
+    assert read_some(theirs) == [Heartbeat(0, standing)]
+    assert read_some(theirs) == [Heartbeat(0, standing)]
     theirs.close()
     thread.join()
 
@@ -107,7 +110,7 @@ def test_while_it_waits_it_sends_heartbeats(pair: Pair) -> None:
     [
         b"\xff" * 64,  # a length over the limit
         (3).to_bytes(header_bytes, "big") + b"abc",  # not msgpack of ours
-        to_frame(Heartbeat()),  # a frame that goes the other way
+        to_frame(Heartbeat(0, standing)),  # a frame that goes the other way
     ],
 )
 def test_a_broken_frame_closes_the_bridge_and_nothing_else(pair: Pair, junk: bytes) -> None:

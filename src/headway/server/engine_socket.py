@@ -10,7 +10,8 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import inf
 
 from headway.core.types import Cancel, Event, Request
 from headway.server.wire import (
@@ -30,6 +31,8 @@ log = logging.getLogger("headway.bridge")
 unread_bytes = 64 << 20  # held for an API process that does not read; beyond it the engine ends
 _read_bytes = 1 << 18
 
+Pulse = Callable[[], Heartbeat]
+
 
 class Bridge:
     """A connected socket that sends without waiting and reads what is there."""
@@ -38,7 +41,6 @@ class Bridge:
         connection.setblocking(False)
         self.connection = connection
         self.open = True
-        self.last_sent_s = time.monotonic()
         self._unread_limit = unread_limit
         self._outgoing: deque[memoryview] = deque()
         self._outgoing_bytes = 0
@@ -53,7 +55,6 @@ class Bridge:
             return
         self._outgoing.append(memoryview(frame))
         self._outgoing_bytes += len(frame)
-        self.last_sent_s = time.monotonic()
         self.flush()
         if self._outgoing_bytes > self._unread_limit:
             self.close(f"the API process left {self._outgoing_bytes:,} bytes unread")
@@ -99,14 +100,21 @@ class Bridge:
 
 
 class SocketInbox:
-    """Letters from the API process. While it waits it shows, by a heartbeat, that the loop turns."""
+    """Letters from the API process. Its heartbeat shows that the loop turns, and how the engine stands."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
+        self._pulse: Pulse | None = None
+        self._next_beat_s = inf
         self._letters: deque[Request | Cancel] = deque()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._waker, False)
+
+    def beat_with(self, pulse: Pulse) -> None:
+        """From now on there is an engine, whose thread may ask `pulse` at any moment between two turns."""
+        self._pulse = pulse
+        self._next_beat_s = time.monotonic()
 
     def wake(self) -> None:
         """Make `wait` return. From any thread, at any time."""
@@ -126,16 +134,15 @@ class SocketInbox:
         while self._bridge.open:
             if self._letters:
                 return True
-            beat_s = self._bridge.last_sent_s + heartbeat_s
-            wake_s = beat_s if until is None else min(until, beat_s)
-            woken = self._select(max(0.0, wake_s - time.monotonic()))
+            wake_s = self._next_beat_s if until is None else min(until, self._next_beat_s)
+            woken = self._select(None if wake_s == inf else max(0.0, wake_s - time.monotonic()))
             self._letters += self._bridge.receive()
             self._beat()
             if woken or (until is not None and time.monotonic() >= until):
                 return True
         return bool(self._letters)
 
-    def _select(self, timeout_s: float) -> bool:
+    def _select(self, timeout_s: float | None) -> bool:
         """Wait for something to happen. True: `wake` was called."""
         connection = self._bridge.connection
         unsent = [connection] if self._bridge.has_unsent else []
@@ -149,8 +156,10 @@ class SocketInbox:
         return True
 
     def _beat(self) -> None:
-        if time.monotonic() - self._bridge.last_sent_s >= heartbeat_s:
-            self._bridge.send(to_frame(Heartbeat()))
+        now_s = time.monotonic()
+        if self._pulse is not None and now_s >= self._next_beat_s:
+            self._next_beat_s = now_s + heartbeat_s
+            self._bridge.send(to_frame(self._pulse()))
 
 
 class SocketSink:

@@ -1,0 +1,61 @@
+"""A server's parts put together over an engine process, and taken apart: what `serve` and `run` share.
+
+Owns the order of both, and that an engine which ends without a word is noticed. Decides nothing of a request.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from headway.metrics.export import Outlook, Pool, exposition
+from headway.metrics.ledger import Ledger
+from headway.server.door import Door, now_s
+from headway.server.engine_client import EngineClient
+from headway.server.engine_process import EngineProcess
+from headway.server.services import Services
+from headway.server.settings import ServerSettings
+from headway.text.chat_template import ChatTemplate
+from headway.text.tokenizer import Tokenizer
+
+_watch_s = 0.05  # how soon it is noticed
+
+
+@asynccontextmanager
+async def connected(
+    settings: ServerSettings,
+    engine: EngineProcess,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    told: Callable[[str, float], None],
+) -> AsyncIterator[Services]:
+    """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up."""
+    ledger = Ledger()
+    client = EngineClient(ledger, step_limit_s=settings.step_limit_s, told=told)
+    await client.connect(engine.connection)
+    watching = asyncio.create_task(_watch(engine, client))
+
+    def outlook() -> Outlook:
+        facts = client.facts
+        return Outlook(now_s(), client.state, None if facts is None else Pool(facts.block_size, facts.blocks))
+
+    with ThreadPoolExecutor(2, thread_name_prefix="headway-text") as threads:
+        try:
+            yield Services(
+                settings=settings,
+                client=client,
+                door=Door(client, tokenizer, template, threads, settings.seed),
+                threads=threads,
+                exposition=exposition(ledger, settings.model, outlook),
+                version=version("headway"),
+            )
+        finally:
+            watching.cancel()
+            await client.close()
+
+
+async def _watch(engine: EngineProcess, client: EngineClient) -> None:
+    while (code := engine.exit_code()) is None:
+        await asyncio.sleep(_watch_s)
+    client.lost(f"the engine process ended with code {code}")
