@@ -13,16 +13,18 @@ from dataclasses import dataclass
 import uvicorn
 
 from headway.server.app import create_app
+from headway.server.assembly import connected
 from headway.server.engine_client import EngineClient
 from headway.server.engine_process import EngineProcess
 from headway.server.protocol import head_bytes, limited_protocol
-from headway.server.services import Services, connected
+from headway.server.services import Services
 from headway.server.settings import ServerSettings
 from headway.server.wire import Facts
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer
 
 _signals = (signal.SIGINT, signal.SIGTERM)
+last_words_s = 5  # what an exchange has to answer with an error once the drain's limit is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +97,12 @@ class Run:
             ending = asyncio.create_task(asked_to_end.wait())
             losing = asyncio.create_task(client.gone.wait())
             await asyncio.wait((ending, losing, serving), return_when=asyncio.FIRST_COMPLETED)
-            lost = client.gone.is_set()
+            if not client.gone.is_set():
+                await self._drain(client, http)
+            lost = client.gone.is_set() and not http.force_exit
             if lost:
                 self._told.ended(client.failure or "the engine ended unexpectedly")
                 await asyncio.sleep(self._settings.linger_s if client.facts is not None else 0.0)
-            else:
-                await self._drain(client)
             client.abandon("the server is shutting down")
             http.should_exit = True
             await serving
@@ -115,7 +117,7 @@ class Run:
             http=limited_protocol(settings.read_timeout_s, settings.send_timeout_s),
             h11_max_incomplete_event_size=head_bytes,
             timeout_keep_alive=settings.idle_timeout_s,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=last_words_s,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -145,14 +147,13 @@ class Run:
             host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
             self._told.ready(f"http://{host}:{listener.getsockname()[1]}", client.facts)
 
-    async def _drain(self, client: EngineClient) -> None:
-        """Let open requests finish; those that have not by the limit end with an error."""
+    async def _drain(self, client: EngineClient, http: "HttpServer") -> None:
+        """Let exchanges that have begun finish, those too whose prompt is still being tokenized."""
         client.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_timeout_s):
-                while client.open_requests and not client.gone.is_set():
+                while http.server_state.tasks and not client.gone.is_set():
                     await asyncio.sleep(0.02)
-        client.abandon("the server is shutting down")
 
 
 class HttpServer(uvicorn.Server):
