@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from headway.core.types import Cancel, Request, Sampling, Token
+from headway.core.types import Cancel, Logprob, PromptScored, Request, Sampling, Token
 from headway.metrics.ledger import Standing
 from headway.server.engine_socket import Bridge, SocketInbox, SocketSink
 from headway.server.wire import (
@@ -17,6 +17,7 @@ from headway.server.wire import (
     Report,
     Splitter,
     Withdraw,
+    frame_bytes,
     header_bytes,
     read_report,
     request_frame,
@@ -37,7 +38,7 @@ def pair() -> Iterator[tuple[Bridge, socket.socket]]:
 
 
 def read_some(theirs: socket.socket) -> list[Report]:
-    splitter, bodies = Splitter(), []
+    splitter, bodies = Splitter(), list[bytes]()
     while not bodies:
         bodies = splitter.push(theirs.recv(1 << 16))
     return [read_report(body) for body in bodies]
@@ -162,3 +163,20 @@ def test_publishing_to_nobody_is_no_error(pair: Pair) -> None:
     for _ in range(2):
         SocketSink(bridge).publish(0.0, [Token(1, 0, 5, 0.5)])
     assert not bridge.open
+
+
+def test_a_turn_too_large_for_one_frame_comes_in_several() -> None:
+    large = Logprob(1, -0.5, ((1, -0.5),) * 2_000_000)  # 22 MB as a frame writes it
+    ours, theirs = socket.socketpair()
+    bridge, sizes, splitter = Bridge(ours), list[int](), Splitter()
+    SocketSink(bridge).publish(0.0, [PromptScored(7, 0, (large,) * 4), Token(7, 0, 5, 1.0)])
+    with theirs:
+        while bridge.has_unsent:
+            sizes += map(len, splitter.push(theirs.recv(1 << 20)))
+            bridge.flush()
+        assert bridge.open
+        bridge.close("all is sent")
+        while data := theirs.recv(1 << 20):
+            sizes += map(len, splitter.push(data))
+    assert len(sizes) == 3  # two halves of what was scored, and the token
+    assert max(sizes) <= frame_bytes < sum(sizes)

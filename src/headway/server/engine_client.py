@@ -11,7 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
-from headway.core.types import Cancel, Event, Finished, Reason, Refused, Request, Stepped
+from headway.core.types import (
+    Cancel,
+    Event,
+    Finished,
+    Logprob,
+    PromptScored,
+    Reason,
+    Refused,
+    Request,
+    Stepped,
+    Token,
+)
 from headway.metrics.ledger import Ledger
 from headway.server.wire import (
     BadFrame,
@@ -32,7 +43,8 @@ from headway.server.wire import (
 log = logging.getLogger("headway.bridge")
 
 hung_after_s = 1.5  # seven heartbeats that did not come
-unread_events = 1 << 16  # held for one listener; beyond it its requests are cancelled
+unread_bytes = 64 << 20  # held for one listener, about; beyond it its requests are cancelled
+_event_bytes, _score_bytes = 200, 100  # what one takes in memory
 _read_bytes = 1 << 18
 
 
@@ -49,7 +61,7 @@ class EngineGone(Exception):
 
 
 class TooSlow(Exception):
-    """A listener left too many events unread; its requests are cancelled."""
+    """A listener left too much unread; its requests are cancelled."""
 
 
 class Listening:
@@ -62,6 +74,7 @@ class Listening:
         self._client = client
         self._open = {request.id: request.choices for request in requests}
         self._events: list[Event] = []
+        self._unread_bytes = 0
         self._changed = asyncio.Event()
         self._broken: Exception | None = None
 
@@ -71,8 +84,9 @@ class Listening:
             self._count_end(event)
         if self._broken is None:
             self._events.append(event)
-            if len(self._events) > unread_events:
-                self._broken = TooSlow(f"{unread_events:,} events were left unread")
+            self._unread_bytes += _held_bytes(event)
+            if self._unread_bytes > unread_bytes:
+                self._broken = TooSlow("the answer was made faster than it could be taken")
                 self.close()
         self._changed.set()
 
@@ -99,7 +113,7 @@ class Listening:
                 raise self._broken
             self._changed.clear()
             await self._changed.wait()
-        events, self._events = self._events, []
+        events, self._events, self._unread_bytes = self._events, [], 0
         return events
 
     def cancel(self, request_id: int, choice: int, reason: Reason, keep: int | None) -> None:
@@ -110,6 +124,15 @@ class Listening:
     def close(self) -> None:
         for request_id in self._open:
             self._client.cancel(Cancel(request_id))
+
+
+def _held_bytes(event: Event) -> int:
+    scored: tuple[Logprob, ...] = ()
+    if isinstance(event, Token) and event.logprob is not None:
+        scored = (event.logprob,)
+    elif isinstance(event, PromptScored):
+        scored = event.logprobs
+    return _event_bytes + _score_bytes * sum(1 + len(one.top) for one in scored)
 
 
 class EngineClient:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 
-from headway.core.types import Cancel, Event, Request
+from headway.core.types import Cancel, Event, PromptScored, Request
 from headway.server.wire import (
     BadFrame,
     Frame,
@@ -21,6 +21,7 @@ from headway.server.wire import (
     Report,
     Splitter,
     events_frame,
+    frame_bytes,
     heartbeat_s,
     read_letter,
     to_frame,
@@ -28,7 +29,7 @@ from headway.server.wire import (
 
 log = logging.getLogger("headway.bridge")
 
-unread_bytes = 64 << 20  # held for an API process that does not read; beyond it the engine ends
+unread_bytes = 4 * frame_bytes  # held for an API process that does not read; beyond it the engine ends
 _read_bytes = 1 << 18
 
 Pulse = Callable[[], Heartbeat]
@@ -163,14 +164,35 @@ class SocketInbox:
 
 
 class SocketSink:
-    """Events to the API process, one frame for each turn that gave some."""
+    """Events to the API process: one frame for each turn that gave some, more where it would be too large."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
 
     def publish(self, now: float, events: Sequence[Event]) -> None:
-        self._bridge.send(events_frame(events))
+        for frame in _frames(events):
+            self._bridge.send(frame)
 
     def tell(self, report: Report) -> None:
         """Something about the engine itself rather than a request."""
         self._bridge.send(to_frame(report))
+
+
+def _frames(events: Sequence[Event]) -> list[Frame]:
+    """In the events' order. Scored prompts can make a turn's events larger than a frame may be."""
+    try:
+        return [events_frame(events)]
+    except BadFrame:
+        first, second = _halves(events)
+        return _frames(first) + _frames(second)
+
+
+def _halves(events: Sequence[Event]) -> tuple[Sequence[Event], Sequence[Event]]:
+    if len(events) > 1:
+        return events[: len(events) // 2], events[len(events) // 2 :]
+    (scored,) = events
+    assert isinstance(scored, PromptScored), "no other event is so large"
+    half = len(scored.logprobs) // 2
+    assert half, "one token's score is small"
+    first, second = scored.logprobs[:half], scored.logprobs[half:]
+    return [scored._replace(logprobs=first)], [scored._replace(logprobs=second)]

@@ -76,6 +76,8 @@ class Generation:
                 self._take(await self._listening.next())
         except EngineGone as error:
             raise _gone(error) from None
+        except TooSlow as error:
+            raise _behind(error) from None
 
     async def deltas(self, patience_s: float) -> AsyncIterator[list[Delta]]:
         """All that is new, each time something is; an empty list where nothing was for `patience_s`.
@@ -98,7 +100,7 @@ class Generation:
             except EngineGone as error:
                 raise _gone(error) from None
             except TooSlow as error:
-                raise ApiError(408, str(error)) from None
+                raise _behind(error) from None
             self._take(events)
 
     def close(self) -> None:
@@ -162,6 +164,11 @@ def _unscored(request: Request) -> list[Logprob]:
 
 def _gone(error: EngineGone) -> ApiError:
     return ApiError(503, str(error), code="engine_gone", retry_after_s=5.0)
+
+
+def _behind(error: TooSlow) -> ApiError:
+    """A stream's reader may be at fault; where the answer is given whole, nobody but us can be."""
+    return ApiError(503, str(error), code="too_slow", retry_after_s=1.0)
 
 
 def _refused(event: Refused) -> ApiError:
