@@ -126,7 +126,8 @@ table: list[Bad] = [
     Bad("stream_options", {"include_usage": 1}, others={"stream": True}),
     Bad("best_of", 2, (completions,), {"n": 1}),
     Bad("min_tokens", 9, others={"max_tokens": 8}),
-    Bad("max_tokens", 600, param=None),
+    Bad("max_tokens", 600, (completions,), param="prompt"),  # together they are over the context
+    Bad("max_tokens", 600, (chat,), param="messages"),
     Bad("service_tier", "gold"),
     Bad("service_tier", 1),
     Bad("metadata", {"a": 1}),

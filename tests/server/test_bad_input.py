@@ -46,7 +46,9 @@ def test_a_bad_field_is_a_400_that_names_it(server: Server, bad: Bad) -> None:
         answer = server.post_raw(endpoint, encode(body).encode())
         assert answer.status_code == 400, answer.text
         error = error_of(answer)
-        assert (bad.param or bad.field) in error["message"]
+        named = bad.param or bad.field
+        assert error["param"] == named or error["param"].startswith((f"{named}[", f"{named}."))
+        assert named in error["message"] or bad.field in error["message"]
         assert error["type"] == "invalid_request_error"
     assert_unharmed(server)
 
