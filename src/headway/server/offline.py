@@ -39,9 +39,11 @@ class Application:
 
         Raises EngineGone, for then there is no answer that would stay true.
         """
-        while (answer := await self._once(url, body))[0] == 503:
+        while True:
+            status, answer = await self._once(url, body)
+            if status != 503 or answer["error"]["code"] != "engine_hung":
+                return status, answer
             await asyncio.sleep(again_s)
-        return answer
 
     async def _once(self, url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         sent = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
