@@ -49,13 +49,13 @@ class HashingModel:
         if DEADLY in inputs.tokens:
             raise MemoryError("out of memory, say")
         self.steps.append(len(inputs.tokens))
-        cache = kv.layers[0].view(-1, 2)
-        cache[inputs.slots, 0] = inputs.tokens.float()
-        cache[inputs.slots, 1] = inputs.positions.float()
+        cache = kv.layers[0].view(2, -1)
+        cache[0, inputs.slots] = inputs.tokens.float()
+        cache[1, inputs.slots] = inputs.positions.float()
         states = torch.zeros(len(inputs.tokens), 1)
         for sequence in inputs.sequences:
             end = sequence.start + sequence.count
-            held = kv.layers[0][sequence.table].view(-1, 2)[:end]
+            held = kv.layers[0][:, sequence.table].view(2, -1).T[:end]
             state = 0
             for position, (token, turned) in enumerate(held.tolist()):
                 state = (state * 31 + int(token) * 7 + int(turned) + 1) % STATES

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from headway.model import attention
-from headway.model.attention import attend, plan_attention
+from headway.model.attention import Chunk, Decodes, attend, plan_attention
 from headway.model.inputs import SequenceInputs, StepInputs
 from headway.model.kv import KVCache
 from headway.spec import ModelSpec, Rope
@@ -36,7 +36,7 @@ def a_step(slices: list[tuple[int, int]], seed: int) -> StepInputs:
 
 def written_out(query: Tensor, cache: Tensor, inputs: StepInputs, window: int | None) -> Tensor:
     """One query, one head at a time: softmax(q . k * scale) over the keys it may see."""
-    slots = cache.flatten(0, 1)
+    slots = cache.flatten(1, 2).transpose(0, 1)
     out = torch.zeros(len(query), HEADS, DIM)
     for s in inputs.sequences:
         for row in range(s.first_row, s.first_row + s.count):
@@ -62,7 +62,7 @@ def a_query(inputs: StepInputs) -> Tensor:
 
 def assert_as_written_out(inputs: StepInputs, window: int | None) -> None:
     kv, query = a_cache(inputs), a_query(inputs)
-    planned = attend(query, kv.layers[0], plan_attention(inputs, kv, window), SCALE)
+    planned = attend(query, kv.layers[0], plan_attention(inputs, kv, HEADS, window), SCALE)
     expected = written_out(query, kv.layers[0], inputs, window)
     torch.testing.assert_close(planned, expected, rtol=1e-4, atol=1e-5)
 
@@ -76,26 +76,51 @@ def test_any_mix_of_decodes_and_chunks(mix: list[tuple[int, int]], window: int |
     assert_as_written_out(a_step(mix, seed=len(mix)), window)
 
 
-def test_decodes_are_cut_into_calls_that_fetch_little(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = a_step([(19, 1)] * 7, seed=0)
-    kv = a_cache(inputs)
-    monkeypatch.setattr(attention, "FETCH_BYTES", 64 * kv.slot_bytes)
-    calls = plan_attention(inputs, kv, None)
-    assert [len(call.blocks) * BLOCK for call in calls] == [60, 60, 20]
+def places(inputs: StepInputs, window: int | None = None) -> list[int]:
+    """How many places each call of decodes has in one row of scores."""
+    calls = plan_attention(inputs, a_cache(inputs), HEADS, window)
+    return [len(call.scores.values()) // call.scores.shape[0] for call in calls if isinstance(call, Decodes)]
+
+
+def test_decodes_of_like_context_share_a_call_and_a_long_one_fills_nobody_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inputs = a_step([(19, 1), (90, 1), (20, 1), (18, 1)], seed=0)
+    assert places(inputs) == [91], "so little is spared that one call is cheapest"
+    monkeypatch.setattr(attention, "SPARE_KEYS", 8)
+    assert places(inputs) == [21, 91]
     assert_as_written_out(inputs, None)
 
 
-def test_blocks_behind_a_window_are_not_fetched() -> None:
+def test_a_call_holds_only_so_many_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = a_step([(19, 1)] * 7, seed=0)
+    monkeypatch.setattr(attention, "MOST_PLACES", 3 * 20 * HEADS)
+    assert len(places(inputs)) == 3
+    assert_as_written_out(inputs, None)
+
+
+def test_what_is_behind_a_window_is_not_read() -> None:
     inputs = a_step([(1000, 1), (1000, 8)], seed=0)
-    for call in plan_attention(inputs, a_cache(inputs), 16):
-        assert len(call.blocks) <= 16 // BLOCK + 3
+    assert places(inputs, 16) == [16]
+    (chunk,) = (c for c in plan_attention(inputs, a_cache(inputs), HEADS, 16) if isinstance(c, Chunk))
+    assert len(chunk.blocks) <= 16 // BLOCK + 3
+
+
+def test_what_lies_in_slots_not_yet_written_does_no_harm() -> None:
+    inputs = a_step([(5, 1), (30, 1), (1, 4)], seed=2)
+    kv, query = a_cache(inputs), a_query(inputs)
+    calls = plan_attention(inputs, kv, HEADS, None)
+    clean = attend(query, kv.layers[0], calls, SCALE)
+    for s in inputs.sequences:
+        kv.layers[0][:, s.table[-1], (s.start + s.count - 1) % BLOCK + 1 :] = float("nan")
+    assert torch.equal(attend(query, kv.layers[0], calls, SCALE), clean)
 
 
 def test_what_other_sequences_hold_is_never_read() -> None:
     inputs = a_step([(3, 1), (30, 1), (0, 9)], seed=1)
     kv, query = a_cache(inputs), a_query(inputs)
-    calls = plan_attention(inputs, kv, None)
+    calls = plan_attention(inputs, kv, HEADS, None)
     before = attend(query, kv.layers[0], calls, SCALE)
     for s in inputs.sequences[1:]:
-        kv.layers[0][s.table] = float("nan")
+        kv.layers[0][:, s.table] = float("nan")
     assert torch.equal(attend(query, kv.layers[0], calls, SCALE)[0], before[0])

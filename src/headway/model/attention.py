@@ -1,48 +1,53 @@
 """Attention over the paged cache with torch's own parts: a plan made once a step, used by every layer.
 
-Owns which keys each query sees and how they are fetched. Knows no weights and no layer: queries and one
-layer's cache come in, mixed values go out.
+Owns which keys each query sees and how they are read. Knows no weights and no layer: queries and one layer's
+cache come in, mixed values go out.
 
-The cache is never gathered whole. A step is cut into calls, each small enough that the blocks it fetches
-stay in the processor's cache between the copy and the arithmetic:
+    Decodes   one query of each of several sequences. Keys and values are read where they lie: the scores are a
+              matrix product sampled at the slots that each (sequence, head) sees, and what the weights mix is
+              one bag of rows for each. Nothing is gathered, and no slot is read that the sequence did not write.
+    Chunk     several queries of one sequence, whose blocks are fetched first: queries [kv_heads, group, C, D],
+              keys [kv_heads, 1 seen as group, L, D]. Query heads that share a K/V head see the keys through a
+              stride of 0, so that grouped K and V are never repeated in memory.
 
-    Decodes   of several sequences, of like context: queries [S, kv_heads, group, D], keys [S, kv_heads, L, D]
-    Chunk     of one sequence: queries [kv_heads, group, C, D], keys [kv_heads, 1 seen as group, L, D]
-
-Query heads that share a K/V head (a group) ride along as query rows, or see the keys through a stride of 0,
-so that grouped K and V are never repeated in memory. A sliding window is a mask, and blocks wholly behind it
-are not fetched.
+A sliding window leaves keys out of a decode's slots, and is a mask for a chunk.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import embedding_bag, scaled_dot_product_attention
 
 from headway.model.inputs import SequenceInputs, StepInputs
 from headway.model.kv import KVCache
 
-FETCH_BYTES = 4 << 20  # of K and V in one call of decodes, which may always be a pair
+SPARE_KEYS = 512  # a call costs about what so many keys cost: a group may be filled up by them
+MOST_PLACES = 1 << 22  # of scores in one call, unless it is of a single sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Decodes:
-    """One query of each of S sequences."""
+    """One query of each of S sequences, that see L keys each; who has fewer is filled up, and masked there."""
 
     rows: slice | Tensor  # of the step, S of them
-    blocks: Tensor  # int64: S tables of equal length, one after another
-    keys: int  # how many of each table's tokens are looked at, from its first
-    mask: Tensor | None  # [S, 1, 1, keys], added to the scores
+    scores: (
+        Tensor  # sparse CSR [S * heads, slots * kv_heads], L places a row; each layer overwrites its values
+    )
+    mask: Tensor | None  # [S, 1, L], added to the scores
 
-    def mix(self, query: Tensor, fetched: Tensor, scale: float) -> Tensor:
+    def mix(self, query: Tensor, cache: Tensor, scale: float) -> Tensor:
         sequences, heads, dim = query.shape
-        kv_heads = fetched.shape[3]
-        kv = fetched.view(sequences, -1, 2, kv_heads, dim)[:, : self.keys]
-        keys, values = kv.permute(2, 0, 3, 1, 4)
-        grouped = query.reshape(sequences, kv_heads, heads // kv_heads, dim)
-        mixed = scaled_dot_product_attention(grouped, keys, values, attn_mask=self.mask, scale=scale)
-        return mixed.reshape(sequences, heads, dim)
+        keys, values = cache.view(2, -1, dim)
+        torch.sparse.sampled_addmm(
+            self.scores, query.reshape(-1, dim), keys.t(), beta=0.0, alpha=scale, out=self.scores
+        )
+        scores = self.scores.values().view(sequences, heads, -1)
+        weights = torch.softmax(scores if self.mask is None else scores + self.mask, dim=-1)
+        places, firsts = self.scores.col_indices(), self.scores.crow_indices()[:-1]
+        mixed = embedding_bag(places, values, firsts, mode="sum", per_sample_weights=weights.view(-1))
+        return mixed.view(sequences, heads, dim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,11 @@ class Chunk:
     keys: int  # how many of the table's tokens are looked at, from its first
     mask: Tensor | None  # [C, keys], added to the scores; None: query i sees keys [0, i]
 
-    def mix(self, query: Tensor, fetched: Tensor, scale: float) -> Tensor:
+    def mix(self, query: Tensor, cache: Tensor, scale: float) -> Tensor:
         count, heads, dim = query.shape
-        kv_heads = fetched.shape[3]
-        kv = fetched.view(-1, 2, kv_heads, dim)[: self.keys]
-        keys, values = kv.permute(1, 2, 0, 3).unsqueeze(2).expand(-1, -1, heads // kv_heads, -1, -1)
+        kv_heads = cache.shape[3]
+        kv = cache.index_select(1, self.blocks).view(2, -1, kv_heads, dim)[:, : self.keys]
+        keys, values = kv.transpose(1, 2).unsqueeze(2).expand(-1, -1, heads // kv_heads, -1, -1)
         grouped = query.view(count, kv_heads, -1, dim).permute(1, 2, 0, 3)
         mixed = scaled_dot_product_attention(
             grouped, keys, values, attn_mask=self.mask, is_causal=self.mask is None, scale=scale
@@ -69,51 +74,75 @@ class Chunk:
 Call = Decodes | Chunk
 
 
-def plan_attention(inputs: StepInputs, kv: KVCache, window: int | None) -> list[Call]:
+def plan_attention(inputs: StepInputs, kv: KVCache, heads: int, window: int | None) -> list[Call]:
     """The calls of one step for all layers that share a window (None: every earlier token is seen)."""
     decodes = [s for s in inputs.sequences if s.count == 1]
-    calls: list[Call] = [_plan_decodes(group, kv, window) for group in _groups(decodes, kv, window)]
+    groups = _groups(decodes, heads, window)
+    calls: list[Call] = [_plan_decodes(group, kv, heads, window) for group in groups]
     calls += [_plan_chunk(s, kv, window) for s in inputs.sequences if s.count > 1]
     return calls
 
 
 def attend(query: Tensor, cache: Tensor, calls: list[Call], scale: float) -> Tensor:
-    """query [T, heads, D] over one layer's cache [blocks, block_size, 2, kv_heads, D] -> [T, heads * D]."""
+    """query [T, heads, D] over one layer's cache [2, blocks, block_size, kv_heads, D] -> [T, heads * D]."""
     out = torch.empty_like(query, memory_format=torch.contiguous_format)
     for call in calls:
-        out[call.rows] = call.mix(query[call.rows], cache.index_select(0, call.blocks), scale)
+        out[call.rows] = call.mix(query[call.rows], cache, scale)
     return out.flatten(1)
 
 
-def _groups(decodes: list[SequenceInputs], kv: KVCache, window: int | None) -> list[list[SequenceInputs]]:
-    """Cut decodes, ascending by context so that little is padded, where FETCH_BYTES would be exceeded."""
+def _groups(decodes: list[SequenceInputs], heads: int, window: int | None) -> list[list[SequenceInputs]]:
+    """Cut decodes, ascending by context, where filling the shorter up would be over a quarter of the work."""
     groups: list[list[SequenceInputs]] = []
+    held = 0  # keys that the last group's sequences see
     for sequence in sorted(decodes, key=lambda s: (s.start, s.first_row)):
-        keys = sequence.start + 1 if window is None else min(sequence.start + 1, window)
-        if groups and (len(groups[-1]) < 2 or (len(groups[-1]) + 1) * keys * kv.slot_bytes <= FETCH_BYTES):
+        keys = _keys(sequence, window)
+        filled = (len(groups[-1]) + 1) * keys if groups else 0
+        spare = filled - held - keys
+        if groups and spare <= max(SPARE_KEYS, held // 4) and filled * heads <= MOST_PLACES:
             groups[-1].append(sequence)
+            held += keys
         else:
             groups.append([sequence])
+            held = keys
     return groups
 
 
-def _plan_decodes(group: list[SequenceInputs], kv: KVCache, window: int | None) -> Decodes:
-    firsts = [_first_block(s, kv, window) for s in group]
-    tables = [s.table[f : s.start // kv.block_size + 1] for s, f in zip(group, firsts, strict=True)]
-    width = max(len(table) for table in tables)
-    # A shorter table is filled up with its own first block: any block will do, its keys are masked.
-    blocks = torch.cat([b for t in tables for b in (t, t[:1].expand(width - len(t)))])
-    position = torch.tensor([s.start for s in group]).unsqueeze(1)
-    origin = torch.tensor(firsts).unsqueeze(1) * kv.block_size
-    keys = int((position - origin).max()) + 1
-    seen = _seen(position, origin + torch.arange(keys), window)
-    mask = None if bool(seen.all()) else _additive(seen, kv.dtype).view(len(group), 1, 1, keys)
-    return Decodes(_rows([s.first_row for s in group]), blocks, keys, mask)
+def _plan_decodes(group: list[SequenceInputs], kv: KVCache, heads: int, window: int | None) -> Decodes:
+    counts = torch.tensor([_keys(s, window) for s in group]).unsqueeze(1)
+    width = int(counts.max())
+    last = torch.tensor([s.start for s in group]).unsqueeze(1)
+    # Filled up at the end with the sequence's own last slot: it is finite where the sequence is.
+    seen = torch.minimum(last + 1 - counts + torch.arange(width), last)
+    tables = torch.nn.utils.rnn.pad_sequence([s.table for s in group], batch_first=True)
+    slots = tables.gather(1, seen // kv.block_size) * kv.block_size + seen % kv.block_size
+    kv_head = torch.arange(heads) // (heads // kv.kv_heads)
+    places = (slots.unsqueeze(1) * kv.kv_heads + kv_head.unsqueeze(1)).flatten()
+    mask = None
+    if int(counts.min()) < width:
+        mask = _additive(torch.arange(width) < counts, kv.dtype).unsqueeze(1)
+    return Decodes(_rows([s.first_row for s in group]), _sampled_at(places, width, kv), mask)
+
+
+def _sampled_at(places: Tensor, width: int, kv: KVCache) -> Tensor:
+    """An empty sparse matrix with `width` places in each row. They are neither sorted nor all different:
+    the two operations that use it go through them one by one."""
+    firsts = torch.arange(0, len(places) + 1, width, dtype=torch.int32)
+    shape = (len(firsts) - 1, kv.blocks * kv.block_size * kv.kv_heads)
+    empty = torch.zeros(len(places), dtype=kv.dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says once a process that sparse CSR is in beta
+        return torch.sparse_csr_tensor(firsts, places.to(torch.int32), empty, shape, check_invariants=False)
+
+
+def _keys(sequence: SequenceInputs, window: int | None) -> int:
+    """How many keys a decode sees, its own among them."""
+    return sequence.start + 1 if window is None else min(sequence.start + 1, window)
 
 
 def _plan_chunk(sequence: SequenceInputs, kv: KVCache, window: int | None) -> Chunk:
     end = sequence.start + sequence.count
-    first = _first_block(sequence, kv, window)
+    first = 0 if window is None else max(0, sequence.start + 1 - window) // kv.block_size
     rows = slice(sequence.first_row, sequence.first_row + sequence.count)
     blocks = sequence.table[first : (end - 1) // kv.block_size + 1]
     origin = first * kv.block_size
@@ -121,11 +150,6 @@ def _plan_chunk(sequence: SequenceInputs, kv: KVCache, window: int | None) -> Ch
         return Chunk(rows, blocks, end, None)
     seen = _seen(torch.arange(sequence.start, end).unsqueeze(1), torch.arange(origin, end), window)
     return Chunk(rows, blocks, end - origin, _additive(seen, kv.dtype))
-
-
-def _first_block(sequence: SequenceInputs, kv: KVCache, window: int | None) -> int:
-    """The first block of which any query of the slice sees a key."""
-    return 0 if window is None else max(0, sequence.start + 1 - window) // kv.block_size
 
 
 def _seen(position: Tensor, key: Tensor, window: int | None) -> Tensor:

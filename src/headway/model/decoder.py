@@ -64,8 +64,8 @@ class Attention:
             turning[:, : self._heads] = self._q_norm(turning[:, : self._heads])
             turning[:, self._heads :] = self._k_norm(turning[:, self._heads :])
         step.angles[self.rope].rotate_(turning)
-        kv = heads[:, self._heads :].view(len(x), 2, self._kv_heads, self._dim)
-        cache.flatten(0, 1).index_copy_(0, step.slots, kv)
+        for slots, new in zip(cache.flatten(1, 2), heads[:, self._heads :].chunk(2, dim=1), strict=True):
+            slots.index_copy_(0, step.slots, new)
         return self._out(attend(heads[:, : self._heads], cache, step.calls[self.window], self._scale))
 
 
@@ -170,6 +170,6 @@ class Decoder:
 
     def _plan(self, inputs: StepInputs, kv: KVCache, dtype: torch.dtype) -> Step:
         spec = self._spec
-        calls = {w: plan_attention(inputs, kv, w) for w in set(spec.windows)}
+        calls = {w: plan_attention(inputs, kv, spec.heads, w) for w in set(spec.windows)}
         angles = {rope: Angles(rope, inputs.positions, spec.head_dim, dtype) for rope in set(spec.ropes)}
         return Step(inputs.slots, calls, angles)

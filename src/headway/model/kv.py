@@ -1,9 +1,9 @@
 """The paged KV cache: one tensor a layer, allocated once.
 
-Owns the layout and knows nothing of who holds which block. A slot's K and V of all heads lie side by side, as
-the fused projection makes them, so that a step writes both with one copy and fetches both with one:
+Owns the layout and knows nothing of who holds which block. All K of a layer, then all its V, so that each
+is a table with a row for every slot's head, which attention reads row by row where it lies:
 
-    layer i: [blocks, block_size, 2 (K, V), kv_heads, head_dim]
+    layer i: [2 (K, V), blocks, block_size, kv_heads, head_dim]
 """
 
 from math import prod
@@ -16,14 +16,14 @@ from headway.spec import ModelSpec
 
 
 class KVCache:
-    """Room for blocks * block_size tokens; zero until written, so that a masked slot is never a NaN."""
+    """Room for blocks * block_size tokens."""
 
     def __init__(self, spec: ModelSpec, blocks: int, block_size: int, dtype: torch.dtype) -> None:
-        shape = (blocks, block_size, 2, spec.kv_heads, spec.head_dim)
+        shape = (2, blocks, block_size, spec.kv_heads, spec.head_dim)
         self.blocks = blocks
         self.block_size = block_size
         self.dtype = dtype
-        self.slot_bytes = 2 * spec.kv_heads * spec.head_dim * dtype.itemsize  # of one layer
+        self.kv_heads = spec.kv_heads
         self.layers: list[Tensor] = [_zeros(shape, dtype) for _ in range(spec.layers)]
 
 
