@@ -3,12 +3,12 @@
 Owns which keys each query sees and how they are read. Knows no weights and no layer: queries and one layer's
 cache come in, mixed values go out.
 
-    Decodes   one query of each of several sequences. Keys and values are read where they lie: the scores are a
-              matrix product sampled at the slots that each (sequence, head) sees, and what the weights mix is
-              one bag of rows for each. Nothing is gathered, and no slot is read that the sequence did not write.
-    Chunk     several queries of one sequence, whose blocks are fetched first: queries [kv_heads, group, C, D],
-              keys [kv_heads, 1 seen as group, L, D]. Query heads that share a K/V head see the keys through a
-              stride of 0, so that grouped K and V are never repeated in memory.
+    Decodes   one query of each of several sequences. Keys and values are read where they lie: the scores
+              are a matrix product sampled at the slots that each (sequence, head) sees, and what the weights
+              mix is one bag of rows for each. No slot is read that the sequence did not write.
+    Chunk     several queries of one sequence, whose blocks are fetched first: queries [kv_heads, group, C,
+              D], keys [kv_heads, 1 seen as group, L, D]. Query heads that share a K/V head see the keys
+              through a stride of 0, so that grouped K and V are never repeated in memory.
 
 A sliding window leaves keys out of a decode's slots, and is a mask for a chunk.
 """
@@ -33,7 +33,7 @@ class Decodes:
 
     rows: slice | Tensor  # of the step, S of them
     scores: (
-        Tensor  # sparse CSR [S * heads, slots * kv_heads], L places a row; each layer overwrites its values
+        Tensor  # sparse CSR [S * heads, slots * kv_heads], L places a row, written anew by every layer
     )
     mask: Tensor | None  # [S, 1, L], added to the scores
 
@@ -125,8 +125,10 @@ def _plan_decodes(group: list[SequenceInputs], kv: KVCache, heads: int, window: 
 
 
 def _sampled_at(places: Tensor, width: int, kv: KVCache) -> Tensor:
-    """An empty sparse matrix with `width` places in each row. They are neither sorted nor all different:
-    the two operations that use it go through them one by one."""
+    """An empty sparse matrix with `width` places in each row, neither sorted nor all different.
+
+    The two operations that use it go through the places one by one, so neither is needed.
+    """
     firsts = torch.arange(0, len(places) + 1, width, dtype=torch.int32)
     shape = (len(firsts) - 1, kv.blocks * kv.block_size * kv.kv_heads)
     empty = torch.zeros(len(places), dtype=kv.dtype)
