@@ -5,6 +5,7 @@ Owns the handing over from settings to an engine that serves the bridge. Not mea
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,9 @@ def main(settings_json: str, path: str) -> int:
         inbox: Inbox, sink: Sink, wake: Callable[[], None], told: Callable[[str, float], None]
     ) -> Loaded:
         start_s = time.monotonic()
+        # OpenMP's threads wait by spinning. The API process wants the same cores, and a step whose threads
+        # are put off them takes several times as long: spin briefly (LOG.md has the figures).
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
         from headway.build import build_engine  # brings torch, which takes its time
 
         told("torch loaded", time.monotonic() - start_s)

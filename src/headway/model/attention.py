@@ -32,9 +32,7 @@ class Decodes:
     """One query of each of S sequences, that see L keys each; who has fewer is filled up, and masked there."""
 
     rows: slice | Tensor  # of the step, S of them
-    scores: (
-        Tensor  # sparse CSR [S * heads, slots * kv_heads], L places a row, written anew by every layer
-    )
+    scores: Tensor  # sparse CSR [S * heads, slots * kv_heads], L a row; each layer writes its own
     mask: Tensor | None  # [S, 1, L], added to the scores
 
     def mix(self, query: Tensor, cache: Tensor, scale: float) -> Tensor:
