@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from headway.core.ports import ExecutorDied
 from headway.core.types import Batch, Grown, Joined, Outcome, Result, Sampling, Slice
-from tests.contracts.rigs import BROKEN, DEPTH, RIGS, Rig
+from tests.contracts.rigs import BROKEN, DEPTH, FATAL, RIGS, Rig
 
 
 @pytest.fixture(params=RIGS)
@@ -51,7 +52,7 @@ def outcomes(rig: Rig, batch: Batch) -> list[Outcome]:
 
 def test_it_says_how_many_batches_it_takes_and_whether_a_sequence_may_be_in_several(rig: Rig) -> None:
     assert rig.executor.depth == DEPTH
-    assert rig.executor.exclusive is False
+    assert rig.executor.exclusive is rig.exclusive
 
 
 def test_nothing_is_collected_before_anything_is_submitted(rig: Rig) -> None:
@@ -144,3 +145,18 @@ def test_a_sequence_that_is_gone_leaves_no_trace_on_another_that_gets_its_blocks
     outcomes(rig, prompt(1, 8))
     taken = joined(5)._replace(tables=(joined(8).tables[0],))
     assert outcomes(rig, Batch(2, (5, 8), (taken,), (), (Slice(5, 0, 3, samples=True),))) == expected
+
+
+def test_what_was_done_before_its_death_is_collected_and_then_it_says_that_it_died(rig: Rig) -> None:
+    rig.executor.submit(prompt(0, 5))
+    rig.executor.submit(prompt(1, 7, FATAL))
+    rig.executor.submit(prompt(2, 8))
+    assert finished(rig).batch_id == 0
+    assert rig.executor.collect() is None
+    rig.finish()
+    for _ in range(2):
+        with pytest.raises(ExecutorDied):
+            rig.executor.collect()
+    rig.executor.submit(prompt(3, 9))
+    with pytest.raises(ExecutorDied):
+        rig.executor.collect()

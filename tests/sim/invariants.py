@@ -1,9 +1,6 @@
 """What must hold of a scheduler after every turn, whatever happened in it."""
 
-from collections import Counter
-
 from headway.core.scheduler import Scheduler
-from headway.core.types import Accepted, Finished, PromptScored, Refused, Token
 
 
 def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
@@ -34,35 +31,3 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
     assert scheduler._held_back == len(held_back)
     if live and not scheduler._flights:
         assert asleep_until is not None, "work waits, nothing is in flight and nobody will wake the engine"
-
-
-class Ledger:
-    """Follows the events and checks that every request is answered once and every choice ends once."""
-
-    def __init__(self) -> None:
-        self.verdicts: dict[int, object] = {}
-        self.tokens: Counter[tuple[int, int]] = Counter()
-        self.ends: dict[tuple[int, int], Finished] = {}
-
-    def take(self, events, arrivals) -> None:
-        for event in events:
-            if isinstance(event, Accepted | Refused):
-                assert event.request_id not in self.verdicts, "a request gets one verdict"
-                self.verdicts[event.request_id] = event
-            elif isinstance(event, Token | PromptScored | Finished):
-                key = (event.request_id, event.choice)
-                assert isinstance(self.verdicts[event.request_id], Accepted)
-                assert key not in self.ends, "nothing comes after the end"
-                if isinstance(event, Token):
-                    self.tokens[key] += 1
-                elif isinstance(event, Finished):
-                    self._end(key, event, arrivals[event.request_id])
-
-    def _end(self, key, event: Finished, arrival_s: float) -> None:
-        self.ends[key] = event
-        assert event.output_tokens <= self.tokens[key]
-        shares = (event.queue_ns, event.prefill_ns, event.decode_ns)
-        assert min(shares) >= 0
-        assert sum(shares) == round(event.at_s * 1e9) - round(arrival_s * 1e9), (
-            "every nanosecond is accounted for"
-        )

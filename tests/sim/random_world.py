@@ -1,30 +1,32 @@
 """A world from a seed: limits, policy, memory rule, depth, requests, cancels, faults: all drawn from it."""
 
 from array import array
-from collections import Counter
-from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from headway.clock import VirtualClock
 from headway.core.limits import Limits
 from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, DecodeFirst, Static
-from headway.core.types import Cancel, Finished, Reason, Refusal, Refused, Request, Sampling
-from headway.sim.executor import LinearCost
+from headway.core.types import Batch, Cancel, Reason, Request, Sampling, Slice
+from headway.sim.executor import LinearCost, Script
 from headway.sim.run import World, make_world
 from tests.sim.checked_executor import CheckedExecutor
-from tests.sim.invariants import Ledger, check_scheduler
+from tests.sim.ledger import DEATH, FAULT
+from tests.sim.watched import Watched
 
 STOP = 7
 
 
-def draw_limits(random: Random, memory: str) -> Limits:
+def draw_limits(random: Random) -> Limits:
     size = random.choice([1, 2, 4, 8, 16])
     context = random.choice([64, 128])
     longest = -(-context // size)
-    pool = longest + random.choice([0, 0, 1, longest // 2, longest // 2, longest * 2, longest * 8])
+    max_seqs = random.choice([1, 3, 4, 8, 16])
+    roomy = longest * (max_seqs - 1)  # all that run have room to their last token
+    pool = longest + random.choice([0, 0, 1, longest // 2, longest // 2, longest * 2, roomy, roomy])
     return Limits(
-        max_seqs=random.choice([1, 3, 4, 8, 16]),
+        max_seqs=max_seqs,
         max_step_tokens=random.choice([1, 3, 16, 32, 64, 200]),
         max_queued=random.choice([8, 200, 200]),
         block_size=size,
@@ -73,124 +75,58 @@ def draw_policy(random: Random):
     return name, POLICIES[name]()
 
 
-@dataclass
-class Report:
-    """What a run exercised, and its digest."""
-
-    digest: str
-    counts: Counter = field(default_factory=Counter)
+def draw_script(random: Random) -> Script:
+    seed = random.getrandbits(32)
+    return lambda id, index: hash((seed, id, index)) % 61  # of numbers alone: the same in every process
 
 
-def draw_world(seed: int) -> tuple[World, dict[int, float], str, list]:
+class Drawn(NamedTuple):
+    world: World
+    script: Script
+    executor: CheckedExecutor
+    watched: Watched
+    limits: Limits
+    policy: str
+    letters: list[tuple[float, Request | Cancel]]
+
+
+def draw_world(seed: int) -> Drawn:
     random = Random(seed)
-    policy_name, policy = draw_policy(random)
+    name, policy = draw_policy(random)
     memory = random.choice(["paged"] * 6 + [*MEMORY_RULES])
-    limits = draw_limits(random, memory)
+    limits = draw_limits(random)
     letters = draw_letters(random, limits)
+    salts: dict[int, bytes] = {}
+    clock, script = VirtualClock(), draw_script(random)
+    executor = draw_executor(random, clock, script, limits, salts)
+    world = make_world(letters, limits, policy, MEMORY_RULES[memory], clock, executor)
+    steady = name in ("stall-free", "decode-first") and limits.max_step_tokens >= limits.max_seqs
+    patience = executor.depth + 2 if steady else None
+    watched = Watched(world.engine.scheduler, patience, salts)
+    return Drawn(world, script, executor, watched, limits, name, letters)
+
+
+def draw_executor(
+    random: Random, clock: VirtualClock, script: Script, limits: Limits, salts: dict[int, bytes]
+) -> CheckedExecutor:
     faulty = {(random.randint(0, 40), random.randint(0, 60)) for _ in range(random.choice([0, 0, 3]))}
-    script_seed = random.getrandbits(32)
-    clock = VirtualClock()
-    executor = CheckedExecutor(
+    last_batch = random.randint(1, 600) if random.random() < 0.1 else None
+
+    def fault(slice: Slice) -> str | None:
+        return FAULT if (slice.id, slice.start) in faulty else None
+
+    def death(batch: Batch) -> str | None:
+        return DEATH if batch.id == last_batch else None
+
+    return CheckedExecutor(
         clock,
-        lambda id, index: Random(hash((script_seed, id, index))).randint(0, 60),
+        script,
         cost=LinearCost(random.choice([0.001, 0.02]), 0.001),
-        fault=lambda slice: "seeded fault" if (slice.id, slice.start) in faulty else None,
+        fault=fault,
+        death=death,
         depth=random.choice([1, 1, 2, 3, 4]),
         exclusive=random.random() < 0.3,
         block_size=limits.block_size,
         blocks=limits.blocks,
+        salts=salts,
     )
-    world = make_world(letters, limits, policy, MEMORY_RULES[memory], clock, executor)
-    arrivals = {letter.id: letter.arrival_s for _, letter in letters if isinstance(letter, Request)}
-    return world, arrivals, policy_name, letters
-
-
-def run_seed(seed: int) -> Report:
-    """Run one world to its end, checking everything after every turn."""
-    world, arrivals, policy_name, letters = draw_world(seed)
-    scheduler, ledger, report = world.engine.scheduler, Ledger(), Report("")
-    counts = report.counts
-    limits = scheduler.limits
-    seen = turns = 0
-    wait = world.engine.inbox.wait
-
-    def watched_wait(until):
-        check_scheduler(scheduler, until)
-        return wait(until)
-
-    world.engine.inbox.wait = watched_wait
-    running = True
-    while running:
-        running = world.engine.turn()
-        turns += 1
-        assert turns < 100_000, "no end in sight"
-        ledger.take(world.log.events[seen:], arrivals)
-        seen = len(world.log.events)
-    _check_end(world, ledger, letters)
-    _check_gaps(world, policy_name)
-    assert turns <= 3 * len(world.trace.batches) + 3 * len(letters) + 10, "turns without progress"
-    _count(world, counts, turns, letters, policy_name, limits)
-    report.digest = world.trace.digest()
-    return report
-
-
-def _check_end(world: World, ledger: Ledger, letters) -> None:
-    scheduler = world.engine.scheduler
-    requests = [letter for _, letter in letters if isinstance(letter, Request)]
-    assert ledger.verdicts.keys() == {r.id for r in requests}, "every request gets a verdict"
-    for request in requests:
-        refused = isinstance(ledger.verdicts[request.id], Refused)
-        ends = [key for key in ledger.ends if key[0] == request.id]
-        assert len(ends) == (0 if refused else request.choices), "every accepted choice ends"
-    assert not scheduler._live
-    assert not scheduler.residency.running
-    pool = scheduler.residency.pool
-    pool.check(())
-    assert pool.available == pool.blocks, "when idle, free + cached is all"
-    for batch in world.trace.batches:
-        assert 1 <= sum(s.count for s in batch.slices) <= scheduler.limits.max_step_tokens
-        assert all(s.count >= 1 for s in batch.slices)
-
-
-def _check_gaps(world: World, policy_name: str) -> None:
-    """With room for everyone, a policy that never interrupts decodes gives each a token in every batch."""
-    limits, trace = world.engine.scheduler.limits, world.trace
-    roomy = limits.blocks >= limits.max_seqs * -(-limits.max_model_len // limits.block_size)
-    if (
-        policy_name not in ("stall-free", "decode-first")
-        or not roomy
-        or limits.max_step_tokens < limits.max_seqs
-    ):
-        return
-    allowed = trace.depth if trace.exclusive else 1
-    last: dict[int, int] = {}
-    prompts = {joined.id: joined.prompt_tokens for batch in trace.batches for joined in batch.joined}
-    for batch in trace.batches:
-        for s in batch.slices:
-            if s.start >= prompts[s.id]:
-                assert batch.id - last.get(s.id, batch.id) <= allowed, f"sequence {s.id} waited"
-            last[s.id] = batch.id
-
-
-def _count(world: World, counts: Counter, turns: int, letters, policy_name: str, limits: Limits) -> None:
-    frames = [event for event in world.log.events if hasattr(event, "preemptions")]
-    preemptions = sum(frame.preemptions for frame in frames)
-    ends = Counter(event.reason.value for event in world.log.events if isinstance(event, Finished))
-    counts["runs"] = 1
-    counts["turns"] = turns
-    counts["runs under 200 turns"] = turns < 200
-    counts["requests"] = sum(isinstance(letter, Request) for _, letter in letters)
-    counts["runs with pre-emption"] = preemptions > 0
-    counts["pre-emptions"] = preemptions
-    counts["recomputed tokens"] = sum(frame.recomputed_tokens for frame in frames)
-    counts["prefix hit tokens"] = sum(frame.prefix_hit_tokens for frame in frames)
-    counts["chunks"] = sum(
-        s.count > 1 and not s.samples for batch in world.trace.batches for s in batch.slices
-    )
-    counts[f"policy {policy_name}"] = 1
-    counts[f"depth {world.trace.depth}"] = 1
-    for reason, number in ends.items():
-        counts[f"ended {reason}"] = number
-    for event in world.log.events:
-        if isinstance(event, Refused):
-            counts[f"refused {Refusal(event.reason).value}"] += 1

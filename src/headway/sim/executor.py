@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headway.clock import VirtualClock
+from headway.core.ports import ExecutorDied
 from headway.core.types import Batch, Outcome, Result, Slice
 
 # (sequence id, index of the token in the sequence) -> token
@@ -18,6 +19,8 @@ Script = Callable[[int, int], int]
 Cost = Callable[[Batch], float]
 # a slice -> what went wrong with its sequence, or None
 Fault = Callable[[Slice], str | None]
+# a batch -> what the executor dies of in its step, or None
+Death = Callable[[Batch], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ def no_fault(slice: Slice) -> str | None:
     return None
 
 
+def no_death(batch: Batch) -> str | None:
+    return None
+
+
 class SimExecutor:
     def __init__(
         self,
@@ -43,6 +50,7 @@ class SimExecutor:
         *,
         cost: Cost = LinearCost(),
         fault: Fault = no_fault,
+        death: Death = no_death,
         depth: int = 1,
         exclusive: bool = False,
     ) -> None:
@@ -52,20 +60,29 @@ class SimExecutor:
         self._script = script
         self._cost = cost
         self._fault = fault
+        self._death = death
         self._known: dict[int, array[int]] = {}  # by sequence id: what a real executor would hold
         self._failed: dict[int, str] = {}  # a sequence that failed fails again until it is gone
         self._results: deque[Result] = deque()
         self._busy_until_s = 0.0
+        self._cause: str | None = None  # what it died of; `_busy_until_s` says when
 
     @property
     def next_done_s(self) -> float | None:
-        """When the oldest batch is done; None with nothing in flight."""
-        return self._results[0].end_s if self._results else None
+        """When `collect` next has something to say; None with nothing in flight."""
+        if self._results:
+            return self._results[0].end_s
+        return None if self._cause is None else self._busy_until_s
 
     def submit(self, batch: Batch) -> None:
         assert len(self._results) < self.depth, "more batches in flight than depth allows"
+        if self._cause is not None:
+            return
         start_s = max(self._clock.now(), self._busy_until_s)
         self._busy_until_s = start_s + self._cost(batch)
+        self._cause = self._death(batch)
+        if self._cause is not None:
+            return
         for id in batch.gone:
             del self._known[id]
             self._failed.pop(id, None)
@@ -90,6 +107,10 @@ class SimExecutor:
         return Outcome(slice.id, (token,))
 
     def collect(self) -> Result | None:
-        if self._results and self._results[0].end_s <= self._clock.now():
-            return self._results.popleft()
-        return None
+        """The oldest batch's result if it is done. What was done before its death can still be collected."""
+        due_s = self.next_done_s
+        if due_s is None or due_s > self._clock.now():
+            return None
+        if not self._results:
+            raise ExecutorDied(self._cause)
+        return self._results.popleft()
