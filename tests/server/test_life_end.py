@@ -51,12 +51,13 @@ def test_the_engine_ends_with_its_server_even_while_it_loads() -> None:
         wait_for(lambda: not _lives(server.engine_pid))
 
 
+@pytest.mark.slow
 def test_what_is_being_tokenized_at_sigterm_is_answered() -> None:
-    scripted = Scripted(max_model_len=1 << 23)
-    with scripted_server(scripted=scripted) as server, ThreadPoolExecutor(1) as threads:
-        before_s = _cpu_s(server)
-        answer = threads.submit(server.http.post, "/tokenize", json={"prompt": long_text}, timeout=60)
-        wait_for(lambda: _cpu_s(server) > before_s + 0.3)  # reading the body takes less
+    scripted = Scripted(max_model_len=1 << 25)
+    with scripted_server({"body_bytes": 1 << 25}, scripted) as server, ThreadPoolExecutor(1) as threads:
+        before_s, body = _cpu_s(server), {"prompt": long_text * 3}
+        answer = threads.submit(server.http.post, "/tokenize", json=body, timeout=60)
+        wait_for(lambda: _cpu_s(server) > before_s + 0.5)  # reading the body takes less
         server.terminate()
         assert answer.result().status_code == 200
         assert server.wait() == 0

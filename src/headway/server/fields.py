@@ -3,7 +3,6 @@
 The words are the field's description in /openapi.json and the end of the message that refuses a value.
 """
 
-import math
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -157,12 +156,3 @@ Metadata = Annotated[
     BeforeValidator(_check_metadata),
     Field(description=f"an object of at most 16 texts of at most {name_characters} characters"),
 ]
-
-
-def finite_positive(text: str, most: float) -> float | None:
-    """A header's number above 0 and up to `most`, or None if it is none."""
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and 0 < value <= most else None
