@@ -29,7 +29,7 @@ MOST_PLACES = 1 << 22  # of scores in one call, unless it is of a single sequenc
 
 @dataclass(frozen=True, slots=True)
 class Decodes:
-    """One query of each of S sequences, that see L keys each; who has fewer is filled up, and masked there."""
+    """One query of each of S sequences that see L keys each; who has fewer is filled up and masked there."""
 
     rows: slice | Tensor  # of the step, S of them
     scores: Tensor  # sparse CSR [S * heads, slots * kv_heads], L a row; each layer writes its own
