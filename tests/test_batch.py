@@ -34,6 +34,7 @@ def test_lines_are_read_in_order_and_empty_ones_passed_over(tmp_path: Path) -> N
         ("[]", "not a JSON object"),
         ({**good, "custom_id": 1}, "custom_id: not a text"),
         ({**good, "custom_id": ""}, "custom_id: not a text"),
+        ({**good, "custom_id": "s\ud800"}, "custom_id: half a character"),
         ({**good, "custom_id": "z"}, "custom_id: 'z' is taken by line 1"),
         ({**good, "method": "GET"}, "method: not POST"),
         ({**good, "url": "/v1/embeddings"}, "url: not one of /v1/chat/completions, /v1/completions"),
@@ -63,13 +64,39 @@ def test_an_answer_carries_its_request_s_custom_id_and_the_server_s_status_and_b
     assert answer["error"] is None
 
 
+def test_an_answer_is_text_whatever_it_quotes() -> None:
+    line = answer_line(Item("a", "/v1/completions", {}), 400, {"error": "\ud800"})
+    assert json.loads(line.decode())["response"]["body"] == {"error": "\ud800"}
+
+
 def test_a_run_goes_on_after_the_last_whole_line(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     first, second = (answer_line(Item(id, "/v1/completions", {}), 200, {}) for id in "ab")
-    for cut in range(len(second)):
+    for cut in range(len(second) - 1):
         answers.write_bytes(first + second[:cut])
         assert resume(answers) == {"a"}
         assert answers.read_bytes() == first
+
+
+def test_every_answer_is_kept_whatever_blank_lines_stand_between(tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    first, second, third = (answer_line(Item(id, "/v1/completions", {}), 200, {}) for id in "abc")
+    answers.write_bytes(first + b"\n  \r\n" + second + b"\n")
+    assert resume(answers) == {"a", "b"}
+    assert answers.read_bytes() == first + b"\n  \r\n" + second + b"\n"
+    answers.write_bytes(first + b"\n" + second + third[:20])
+    assert resume(answers) == {"a", "b"}
+    assert answers.read_bytes() == first + b"\n" + second
+
+
+@pytest.mark.parametrize(
+    "last", [b'{"custom_id": "b", "response": {}}', answer_line(Item("b", "", {}), 200, {})[:-1]]
+)
+def test_a_whole_last_line_that_lacks_only_its_end_is_kept_and_ended(tmp_path: Path, last: bytes) -> None:
+    answers = tmp_path / "answers.jsonl"
+    answers.write_bytes(b'{"custom_id": "a"}\n' + last)
+    assert resume(answers) == {"a", "b"}
+    assert answers.read_bytes() == b'{"custom_id": "a"}\n' + last + b"\n"
 
 
 def test_nothing_is_answered_where_there_is_no_file(tmp_path: Path) -> None:

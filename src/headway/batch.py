@@ -76,6 +76,8 @@ def _item(found: dict[str, Any], where: str) -> Item:
     custom_id, url, body = found.get("custom_id"), found.get("url"), found.get("body")
     if not isinstance(custom_id, str) or not 0 < len(custom_id) <= id_characters:
         raise BadFile(f"{where}: custom_id: not a text of 1 to {id_characters} characters")
+    if any("\ud800" <= character <= "\udfff" for character in custom_id):
+        raise BadFile(f"{where}: custom_id: half a character (a lone surrogate) cannot be written")
     if found.get("method", "POST") != "POST":
         raise BadFile(f"{where}: method: not POST")
     if not isinstance(url, str) or url not in URLS:
@@ -88,24 +90,40 @@ def _item(found: dict[str, Any], where: str) -> Item:
 
 
 def resume(path: Path) -> set[str]:
-    """The custom_ids that an answers file holds; none if there is no file. A line cut short at its end goes.
+    """The custom_ids that an answers file holds; none if there is no file.
 
-    Raises BadFile, so that a file which holds anything else is never written to.
+    Its last line is ended where it is whole, and goes where it is an answer of ours that was cut short; no
+    other byte changes. Raises BadFile, so that a file which holds anything else is never written to.
     """
     answered: set[str] = set()
-    whole = 0
-    if path.exists():
-        for number, line in _lines(path):
-            if not line.endswith(b"\n") and _is_ours(line):
-                break  # we were killed in the middle of it
-            custom_id = _object(line, f"{path} line {number}").get("custom_id")
-            if not isinstance(custom_id, str):
-                raise BadFile(f"{path} line {number}: custom_id: missing; not a file of answers")
-            answered.add(custom_id)
-            whole += len(line)
-        if path.stat().st_size > whole:
-            os.truncate(path, whole)
+    if not path.exists():
+        return answered
+    for number, line in _lines(path):
+        where = f"{path} line {number}"
+        try:
+            found = _object(line, where)
+        except BadFile:
+            if line.endswith(b"\n") or not _is_ours(line):
+                raise
+            os.truncate(path, path.stat().st_size - len(line))  # we were killed in the middle of it
+            break
+        custom_id = found.get("custom_id")
+        if not isinstance(custom_id, str):
+            raise BadFile(f"{where}: custom_id: missing; not a file of answers")
+        answered.add(custom_id)
+    _end_last_line(path)
     return answered
+
+
+def _end_last_line(path: Path) -> None:
+    """So that the next answer has a line of its own."""
+    try:
+        with path.open("rb+") as file:
+            file.seek(max(0, path.stat().st_size - 1))
+            if file.read(1) not in (b"", b"\n"):
+                file.write(b"\n")
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from error
 
 
 def _is_ours(cut: bytes) -> bool:
@@ -152,4 +170,5 @@ def answer_line(item: Item, status: int, body: dict[str, Any]) -> bytes:
         "response": response,
         "error": None,
     }
-    return json.dumps(line, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    # A half character, quoted in an error, becomes the escape that JSON has for it.
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
