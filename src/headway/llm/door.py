@@ -11,7 +11,7 @@ from math import isfinite
 from random import SystemRandom
 
 from headway.core.types import Sampling
-from headway.server.fields import largest_seed, most_logprobs, most_tokens
+from headway.server.fields import largest_seed, most_logprobs, most_tokens, repetition_range
 from headway.text.tokenizer import BadText, Tokenizer
 
 # field -> lowest and highest value; of whole numbers where both are whole. The same as over HTTP.
@@ -24,7 +24,7 @@ bounds: dict[str, tuple[float, float]] = {
     "min_p": (0.0, 1.0),
     "frequency_penalty": (-2.0, 2.0),
     "presence_penalty": (-2.0, 2.0),
-    "repetition_penalty": (1e-9, 100.0),
+    "repetition_penalty": repetition_range,
     "seed": (0, largest_seed),
     "logprobs": (0, most_logprobs),
     "prompt_logprobs": (0, most_logprobs),

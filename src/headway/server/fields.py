@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+repetition_range = (0.01, 100.0)  # logits are divided by it, and stay finite
 largest_seed = (1 << 63) - 1
 most_logprobs = 20
 most_tokens = 1 << 24  # of one answer, before the context is known

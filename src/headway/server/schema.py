@@ -40,7 +40,7 @@ class Generate(Body):
     min_p: float | None = number(0, 1)
     frequency_penalty: float | None = number(-2, 2)
     presence_penalty: float | None = number(-2, 2)
-    repetition_penalty: float | None = number(0, 100, above=True)
+    repetition_penalty: float | None = number(*fields.repetition_range)
     logit_bias: Bias = ()
     seed: int | None = whole(-fields.largest_seed - 1, fields.largest_seed)
     n: int | None = whole(1, fields.most_choices)
