@@ -86,14 +86,40 @@ def test_log_probabilities_go_out_with_their_text() -> None:
     assert counts == [1, 0, 2]
 
 
-def test_every_token_that_counts_has_its_log_probability_in_the_end() -> None:
+def test_every_token_has_its_log_probability_in_the_end() -> None:
     one = choice(stop_strings=("bc",))
-    for byte in b"abcd":
+    for byte in b"ab":
         one.push(token(byte, scored=True))
-    one.finish(finished(Reason.STOP, 3))
+    one.finish(finished(Reason.LENGTH, 2))
     delta = one.take()
     assert delta is not None
-    assert [scored.token for scored in delta.logprobs] == list(b"abc")
+    assert [scored.token for scored in delta.logprobs] == list(b"ab")
+
+
+def test_no_log_probability_tells_of_a_stop_string_however_often_it_is_looked_for() -> None:
+    whole, piecewise = choice(stop_strings=("bcd",)), choice(stop_strings=("bcd",))
+    told = []
+    for byte in b"abcd":
+        whole.push(token(byte, scored=True))
+        piecewise.push(token(byte, scored=True))
+        if (delta := piecewise.take()) is not None:
+            told += [scored.token for scored in delta.logprobs]
+    for one in (whole, piecewise):
+        one.finish(finished(Reason.STOP, 4))
+    end, last = whole.take(), piecewise.take()
+    assert end is not None
+    assert last is not None
+    assert [scored.token for scored in end.logprobs] == list(b"a")
+    assert (told, last.logprobs) == (list(b"a"), ())
+
+
+def test_a_log_probability_waits_for_its_own_token_s_text() -> None:
+    one = choice(stop_strings=("bcd",))
+    for byte in b"ab":
+        one.push(token(byte, scored=True))
+    delta = one.take()
+    assert delta is not None
+    assert (delta.text, [scored.token for scored in delta.logprobs]) == ("a", list(b"a"))
 
 
 def starts(one: Choice, tokens: Sequence[int]) -> list[int]:
@@ -125,8 +151,8 @@ def test_held_text_takes_its_room() -> None:
     assert starts(choice(stop_strings=("bcd",)), b"abcx") == [0, 1, 2, 3]
 
 
-def test_the_tokens_of_a_stop_string_start_at_the_texts_end() -> None:
-    assert starts(choice(stop_strings=("bcd",)), b"abcd") == [0, 1, 1, 1]
+def test_the_tokens_of_a_stop_string_start_nowhere() -> None:
+    assert starts(choice(stop_strings=("bcd",)), b"abcd") == [0]
 
 
 def test_an_echoed_prompt_has_no_room_for_what_stands_around_it() -> None:

@@ -37,7 +37,7 @@ class Output:
     reason: Reason
     usage: Usage
     timings: Timings
-    logprobs: tuple[Logprob, ...] = ()  # one per token, where asked for
+    logprobs: tuple[Logprob, ...] = ()  # where asked for; one per token, but for those of a stop string
     prompt_logprobs: tuple[Logprob, ...] = ()  # of the prompt's second token and on, where asked for
     detail: str = ""  # with Reason.ERROR: what happened
 

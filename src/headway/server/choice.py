@@ -4,6 +4,7 @@ Owns what counts as output: the end's own token has no text, and after a stop st
 Log-probabilities go out with their text. Knows no JSON, and leaves the cancel to its caller.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -44,9 +45,8 @@ class Choice:
         self._detokenizer = Detokenizer(tokenizer, sampling.stop_strings, min_tokens=sampling.min_tokens)
         self._text = ""  # since the last delta, as the two below
         self._tokens: list[int] = []
-        self._scored: list[tuple[Logprob, int]] = []  # with its start
+        self._scored: list[tuple[Logprob, int]] = []  # with its start; those that did not go out
         self._counted = 0  # tokens so far
-        self._told = 0  # of the log-probabilities, how many went out
         self._echoed: list[tuple[Logprob, int]] = []
 
     @property
@@ -76,10 +76,7 @@ class Choice:
         self._text += piece.text
         self._characters += len(piece.text)
         self.stopped_at = piece.stopped_at
-        if self.stopped_at is None:
-            return False
-        self._scored = [(one, min(start, self._characters)) for one, start in self._scored]
-        return True
+        return self.stopped_at is not None
 
     def finish(self, event: Finished) -> None:
         self.finished = event
@@ -91,15 +88,16 @@ class Choice:
         return self._counted if self.stopped_at is None else self.stopped_at
 
     def take(self) -> Delta | None:
-        """What is new, or None. Log-probabilities wait for their text."""
+        """What is new, or None. A log-probability waits for the first of its token's text."""
         if self.ended or not (self._tokens or self._text or self.finished):
             return None
         self.ended = self.finished is not None
         scored, self._echoed = self._echoed, []
-        if self._text or self.ended:
-            output, self._scored = self._scored[: self.output_tokens - self._told], []
-            self._told += len(output)
-            scored += output
+        certain = bisect_left(self._scored, self._characters, key=lambda one: one[1])
+        if self.ended and self.stopped_at is None:
+            certain = len(self._scored)  # those without text too
+        scored += self._scored[:certain]
+        del self._scored[:certain]
         logprobs, starts = tuple(one for one, _ in scored), tuple(start for _, start in scored)
         delta = Delta(self.index, self._text, tuple(self._tokens), logprobs, starts, self._reason())
         self._text, self._tokens = "", []
