@@ -147,7 +147,7 @@ def loader(scripted: Scripted) -> Load:
         scheduler = Scheduler(limits, POLICIES["stall-free"](), MEMORY_RULES["paged"])
         executor = ScriptedExecutor(scripted.step_s, wake, faults=scripted.faults)
         engine = Engine(MonotonicClock(), inbox, executor, sink, scheduler)
-        facts = Facts(vocab, scripted.max_model_len, 16, scripted.blocks)
+        facts = Facts(vocab, scripted.max_model_len, 16, scripted.blocks, scripted.max_queued)
         return Loaded(facts, partial(pulse, engine), engine.run, lambda: None)
 
     return load

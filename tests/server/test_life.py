@@ -52,8 +52,28 @@ def test_a_full_queue_is_a_429_with_a_time_to_come_back() -> None:
 
 def test_of_several_prompts_one_refused_takes_the_others_back() -> None:
     with scripted_server(scripted=Scripted(step_s=0.01, max_seqs=1, max_queued=2)) as server:
-        assert server.post("/v1/completions", {"prompt": ["a"] * 9}).status_code == 429
+        with open_streams(server, 1), open_streams(server, 1):
+            assert server.post("/v1/completions", {"prompt": ["a"] * 2}).status_code == 429
         wait_for(lambda: idle(server))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/completions", {"prompt": ["a"] * 3}, "prompt"),
+        ("/v1/completions", {"prompt": ["a"] * 2, "n": 2}, "n"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}], "n": 3}, "n"),
+    ],
+)
+def test_more_answers_than_the_queue_holds_are_refused_for_good(
+    path: str, body: dict[str, object], param: str
+) -> None:
+    with scripted_server(scripted=Scripted(max_queued=2)) as server:
+        refused = server.post(path, body)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["param"], error["code"]) == (400, param, "invalid_value")
+    assert "2" in error["message"]
+    assert "retry-after" not in refused.headers
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -180,5 +180,5 @@ def test_deep_nesting_is_refused() -> None:
 
 
 def test_facts_cross() -> None:
-    facts = Facts(vocab=10, max_model_len=20, block_size=4, blocks=5)
+    facts = Facts(vocab=10, max_model_len=20, block_size=4, blocks=5, max_queued=6)
     assert read_report(body(to_frame(facts))) == facts

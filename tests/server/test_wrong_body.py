@@ -10,6 +10,7 @@ from headway.server.errors import ApiError
 from headway.server.sampling import check_fields
 from headway.server.schema import Body, Chat, Completion, Detokenize, Tokenize
 from headway.server.validation import unknown_fields, validate
+from headway.server.wire import Facts
 
 many = 3_000
 wrong_lists: list[tuple[type[Body], dict[str, Any]]] = [
@@ -77,5 +78,5 @@ def test_of_many_unknown_fields_the_first_by_name_are_named() -> None:
 def test_ids_longer_than_the_context_are_refused_before_they_are_looked_at() -> None:
     body = validate(Completion, {"prompt": [-1] * 11})
     with pytest.raises(ApiError, match=r"11 tokens.*the context holds 10") as raised:
-        check_fields(body, vocab=5, context=10)
+        check_fields(body, Facts(vocab=5, max_model_len=10, block_size=4, blocks=9, max_queued=9))
     assert (raised.value.code, raised.value.param) == ("context_length_exceeded", "prompt")

@@ -37,7 +37,9 @@ def main(settings_json: str, path: str) -> int:
         told("torch loaded", time.monotonic() - start_s)
         built = build_engine(settings, Path(path), inbox, sink, wake, told)
         facts = built.facts
-        wire_facts = Facts(facts.vocab, facts.max_model_len, facts.block_size, facts.blocks)
+        wire_facts = Facts(
+            facts.vocab, facts.max_model_len, facts.block_size, facts.blocks, settings.max_queue
+        )
         return Loaded(wire_facts, partial(pulse, built.engine), built.engine.run, built.executor.close)
 
     return run_engine(load, (ConfigError, BadModel))

@@ -63,7 +63,7 @@ class Door:
 
     async def completion(self, body: Completion, arrival_s: float) -> Asked:
         """Raises ApiError 400."""
-        check_fields(body, self.facts.vocab, self.facts.max_model_len)
+        check_fields(body, self.facts)
         prompts = [token_array(await self._ids(prompt, body)) for prompt in body.prompt]
         asked = self._asked(body, prompts, arrival_s)
         if not body.echo:
@@ -73,7 +73,7 @@ class Door:
 
     async def chat(self, body: Chat, arrival_s: float) -> Asked:
         """Raises ApiError 400."""
-        check_fields(body, self.facts.vocab, self.facts.max_model_len)
+        check_fields(body, self.facts)
         ids = await self.chat_ids(body)
         return self._asked(body, [token_array(ids)], arrival_s)
 

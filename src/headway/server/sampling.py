@@ -11,9 +11,10 @@ from headway.core.types import Sampling, type_code
 from headway.server.errors import ApiError, bad
 from headway.server.fields import largest_seed
 from headway.server.schema import Chat, Completion, Generate
+from headway.server.wire import Facts
 
 default_completion_tokens = 16
-most_sequences = 512  # prompts times n of one body
+most_sequences = 512  # prompts times n of one body; fewer where the queue is shorter
 
 
 class Logprobs:
@@ -29,8 +30,9 @@ class Logprobs:
             self.of_output = body.top_logprobs or 0
 
 
-def check_fields(body: Generate, vocab: int, context: int) -> None:
-    """The rules between fields, and ids within context and vocabulary. Raises ApiError 400."""
+def check_fields(body: Generate, facts: Facts) -> None:
+    """The rules between fields, and what the engine could never hold. Raises ApiError 400."""
+    vocab, context = facts.vocab, facts.max_model_len
     if body.stream_options is not None and not body.stream:
         raise bad("stream_options: it needs stream to be true", "stream_options")
     if isinstance(body, Chat) and body.top_logprobs is not None and not body.logprobs:
@@ -39,15 +41,22 @@ def check_fields(body: Generate, vocab: int, context: int) -> None:
         if body.best_of is not None and body.best_of != (body.n or 1):
             words = f"best_of: {body.best_of} is not supported yet; it must equal n, which is {body.n or 1}"
             raise bad(words, "best_of")
-        sequences = len(body.prompt) * (body.n or 1)
-        if sequences > most_sequences:
-            raise bad(f"n: prompts times n is {sequences:,}; at most {most_sequences} are taken", "n")
         for prompt in body.prompt:
             if not isinstance(prompt, str):
                 output_tokens(body, len(prompt), context)  # before each id is looked at
                 check_ids(prompt, vocab, "prompt")
+    _check_sequences(body, min(most_sequences, facts.max_queued))
     check_ids([id for id, _ in body.logit_bias], vocab, "logit_bias")
     check_ids(body.stop_token_ids or (), vocab, "stop_token_ids")
+
+
+def _check_sequences(body: Generate, most: int) -> None:
+    prompts = len(body.prompt) if isinstance(body, Completion) else 1
+    choices = body.n or 1
+    if prompts * choices > most:
+        param = "prompt" if choices == 1 else "n"
+        words = f"{param}: prompts times n is {prompts * choices:,}; at most {most:,} are taken"
+        raise bad(words, param)
 
 
 def check_count(tokens: int, context: int, param: str) -> None:

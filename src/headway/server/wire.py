@@ -68,6 +68,7 @@ class Facts(msgspec.Struct, array_like=True, frozen=True, tag=3):
     max_model_len: int  # tokens of one sequence, prompt and output
     block_size: int
     blocks: int
+    max_queued: int  # sequences that may wait
 
 
 class Failed(msgspec.Struct, array_like=True, frozen=True, tag=4):
