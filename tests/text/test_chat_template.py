@@ -1,6 +1,8 @@
 """Prompts equal to those of transformers, from templates that may be hostile."""
 
+import os
 import resource
+import signal
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from headway.text import template_process
-from headway.text.chat_template import ChatTemplate, TemplateError
+from headway.text.chat_template import ChatTemplate, TemplateError, TemplateStuck
 from headway.text.tokenizer import Tokenizer, load_tokenizer
 from tests.text import trained
 
@@ -229,6 +231,27 @@ def test_a_template_that_takes_too_long_is_stopped_and_the_next_conversation_is_
     with pytest.raises(TemplateError, match="takes more than"):
         template.render([hello])
     assert template.render([bye]) == "bye"
+
+
+def started_process(before: set[int]) -> int:
+    (pid,) = processes_of_templates() - before
+    return pid
+
+
+def test_a_process_that_was_killed_between_conversations_costs_nobody_an_answer() -> None:
+    before = processes_of_templates()
+    template = ChatTemplate("{{ messages[0].content }}", named)
+    os.kill(started_process(before), signal.SIGKILL)
+    assert template.render([bye]) == "Bye."
+
+
+def test_a_process_that_stands_still_is_no_fault_of_the_conversation_and_the_next_is_rendered() -> None:
+    before = processes_of_templates()
+    template = ChatTemplate("{{ messages[0].content }}", named, answer_s=5)
+    os.kill(started_process(before), signal.SIGSTOP)
+    with pytest.raises(TemplateStuck, match="no answer within 5 s"):
+        template.render([bye])
+    assert template.render([bye]) == "Bye."
 
 
 def test_messages_that_are_not_json_are_refused_and_the_next_are_rendered() -> None:

@@ -21,7 +21,7 @@ from headway.server.fields import largest_seed
 from headway.server.sampling import check_fields, make_sampling, output_tokens, token_array
 from headway.server.schema import Chat, Completion, Generate, Tokenize
 from headway.server.wire import Facts
-from headway.text.chat_template import ChatTemplate, TemplateError
+from headway.text.chat_template import ChatTemplate, TemplateError, TemplateStuck
 from headway.text.tokenizer import BadText, Tokenizer
 
 T = TypeVar("T")
@@ -122,6 +122,8 @@ class Door:
             text = await self._in_thread(
                 lambda: self._template.render(plain, add_generation_prompt=add_generation_prompt)
             )
+        except TemplateStuck as error:
+            raise ApiError(503, str(error), code="template_stuck", retry_after_s=1.0) from None
         except TemplateError as error:
             raise bad(f"messages: {error}", "messages") from None
         return await self.text_ids(text, "messages", add_special=body.add_special_tokens is True)

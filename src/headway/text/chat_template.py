@@ -1,9 +1,10 @@
 """From a conversation to the prompt that the model's chat template makes of it.
 
-Owns the process in which the template runs (see `template_process.py`), and starts another when one has been
-ended for taking too much. What messages may hold is for the template to say, and for the door before it.
+Owns the process in which the template runs (see `template_process.py`), and starts another when one has
+ended, whatever it ended by. What messages may hold is for the template to say, and for the door before it.
 """
 
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from headway.text import template_process
 from headway.text.template_process import cpu_s, receive, send
 from headway.text.tokenizer import Tokenizer
 
-answer_s = 20.0  # on a machine that is busy the process waits for its share of `cpu_s`
+usual_answer_s = 20.0  # on a machine that is busy the process waits for its share of `cpu_s`
 _no_template = (
     "{{ raise_exception('this model has no chat template: use completions, or --chat-template FILE') }}"
 )
@@ -28,18 +29,33 @@ class TemplateError(Exception):
     """The template refuses this conversation, is broken, or takes too much; the message says which."""
 
 
+class TemplateStuck(TemplateError):
+    """The template's process does not answer, through no fault of the conversation."""
+
+
+class _Died(Exception):
+    """The process has ended, and not by the limit on its time."""
+
+
 class ChatTemplate:
     """A compiled template. Threads may share it: renderings take turns."""
 
     def __init__(
-        self, source: str, named_tokens: Mapping[str, str], now: Callable[[], datetime] = datetime.now
+        self,
+        source: str,
+        named_tokens: Mapping[str, str],
+        now: Callable[[], datetime] = datetime.now,
+        *,
+        answer_s: float = usual_answer_s,
     ) -> None:
         """`now` dates prompts whose template asks for the day. Raises TemplateError if it is broken."""
         self._source = source
         self._named_tokens = dict(named_tokens)
         self._now = now
         self._turn = threading.Lock()
-        self._process = _Process(source)
+        self._answer_s = answer_s
+        self._process: _Process | None = None
+        self._ask(None)
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, file: str | None = None) -> Self:
@@ -61,7 +77,7 @@ class ChatTemplate:
         tools: Sequence[Mapping[str, Any]] | None = None,
         add_generation_prompt: bool = True,
     ) -> str:
-        """The prompt's text, the model's special tokens written out in it. Raises TemplateError."""
+        """The text, the model's special tokens written out in it. Raises TemplateError, TemplateStuck."""
         variables = {
             **self._named_tokens,
             "messages": messages,
@@ -70,15 +86,28 @@ class ChatTemplate:
             "add_generation_prompt": add_generation_prompt,
         }
         with self._turn:
-            if self._process.has_ended():
-                self._process = _Process(self._source)
-            return self._process.ask({"variables": variables, "now": self._now().isoformat()})
+            return self._ask({"variables": variables, "now": self._now().isoformat()})
+
+    def _ask(self, message: Mapping[str, Any] | None) -> str:
+        """The answer of a process that is there; None asks it nothing.
+
+        One that is found dead may have been killed long before: another is asked, once.
+        """
+        for _ in range(2):
+            try:
+                if self._process is None or self._process.has_ended():
+                    self._process = _Process(self._source, self._answer_s)
+                return "" if message is None else self._process.ask(message)
+            except _Died:
+                continue
+        raise TemplateError("the chat template's process dies of this conversation")
 
 
 class _Process:
     """One run of template_process.py, and the socket to it. It ends with its owner."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, answer_s: float) -> None:
+        self._answer_s = answer_s
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(answer_s)
         with theirs:
@@ -92,17 +121,25 @@ class _Process:
         return not self._end.alive
 
     def ask(self, message: Mapping[str, Any]) -> str:
-        """The text of the answer. Raises TemplateError; the process has ended if it was too slow or died."""
+        """The text of the answer. Raises TemplateError, TemplateStuck and _Died; after these two, and when it
+        took too much time, the process has ended."""
         try:
             send(self._socket, message)
             answer = receive(self._socket)
         except (TypeError, ValueError, RecursionError) as error:  # not sent: the messages are no JSON
             raise TemplateError(str(error)) from error
-        except OSError:  # too slow, or gone
+        except TimeoutError:
+            self._end()
+            raise TemplateStuck(
+                f"the chat template's process gave no answer within {self._answer_s:g} s"
+            ) from None
+        except OSError:  # gone
             answer = None
         if answer is None:
             self._end()
-            raise TemplateError(f"the chat template takes more than {cpu_s} seconds or too much memory")
+            if self._child.returncode == -signal.SIGXCPU:
+                raise TemplateError(f"the chat template takes more than {cpu_s} seconds")
+            raise _Died
         if "error" in answer:
             raise TemplateError(answer["error"])
         return str(answer["text"])
