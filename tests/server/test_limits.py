@@ -103,6 +103,13 @@ def test_what_is_not_http_is_a_400(server: Server, junk: bytes) -> None:
     assert exchange(server, junk).status == 400
 
 
+@pytest.mark.parametrize("chunks", [b"zz\r\n", b'5\r\n{"pro\r\nzz\r\n', b"5\r\n{}   no end"])
+def test_a_chunk_that_is_none_is_a_400(server: Server, chunks: bytes) -> None:
+    answer = exchange(server, head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert answer.status == 400
+    assert "connection: close" in answer.head.lower()
+
+
 def test_a_body_shorter_than_it_said_harms_nobody(server: Server) -> None:
     with connect(server) as connection:
         connection.sendall(head + b'Content-Length: 500\r\n\r\n{"prompt": "a"}')

@@ -1,6 +1,6 @@
 """uvicorn's HTTP/1.1 connection with limits on the time that a client may take, and errors in our shape.
 
-Owns what happens before a request's head is whole and after a reader has stopped reading. The rest is
+Owns what happens while a request is not whole and after a reader has stopped reading. The rest is
 uvicorn's.
 """
 
@@ -73,7 +73,10 @@ class LimitedProtocol(H11Protocol):
 
     def _refuse(self, status: int, words: str) -> None:
         """Answer if no answer has begun, and hang up."""
-        if not self.transport.is_closing() and self.conn.our_state is h11.IDLE:
+        if not self.transport.is_closing() and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            if self.cycle is not None:  # a route may be reading the body; its own answer comes too late
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
             body = json.dumps(ApiError(status, words).body()).encode()
             headers = [
                 (b"content-type", b"application/json"),
