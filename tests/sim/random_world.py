@@ -110,7 +110,7 @@ def draw_executor(
     random: Random, clock: VirtualClock, script: Script, limits: Limits, salts: dict[int, bytes]
 ) -> CheckedExecutor:
     faulty = {(random.randint(0, 40), random.randint(0, 60)) for _ in range(random.choice([0, 0, 3]))}
-    last_batch = random.randint(1, 600) if random.random() < 0.1 else None
+    last_batch = random.randint(1, 600) if random.random() < 0.05 else None
 
     def fault(slice: Slice) -> str | None:
         return FAULT if (slice.id, slice.start) in faulty else None
