@@ -80,6 +80,9 @@ table: list[Bad] = [
     Bad("logit_bias", {"1": True}),
     Bad("logit_bias", {"9" * 5_000: 1}),
     Bad("logit_bias", [1]),
+    Bad("logit_bias", {"01": 5, "1": 3}),  # one token, twice
+    Bad("max_completion_tokens", 5, (completions,)),
+    Bad("top_logprobs", 5, (completions,), {"logprobs": 1}),
     *[Bad("prompt", value, (completions,)) for value in ("", None, [], [[]], [""], {}, 5, True)],
     *[Bad("prompt", [value], (completions,)) for value in (-1, 258, 2**31, 2**63, 1.0, True, None)],
     *[Bad("prompt", [[1], [value]], (completions,)) for value in (-1, 258, 2**31, 1.5, False)],

@@ -85,6 +85,8 @@ def _read_bias(value: object) -> object:
         if not plain or type(bias) not in (int, float) or not -100 <= bias <= 100:
             raise ValueError
         pairs.append((int(key), float(bias)))
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError  # "1" and "01"
     return tuple(pairs)
 
 
@@ -92,7 +94,7 @@ Bias = Annotated[
     tuple[tuple[int, float], ...],
     BeforeValidator(_read_bias),
     Field(
-        description=f"an object of at most {most_biases:,} token ids with finite numbers from -100 to 100",
+        description=f"an object of at most {most_biases:,} different token ids with numbers from -100 to 100",
         json_schema_extra={
             "anyOf": [
                 {
