@@ -30,7 +30,8 @@ def leading(values: Row, count: int) -> Row:
 def score(row: Row, token: int, alternatives: int) -> Logprob | None:
     """The natural log-softmax of `token` in a row of logits, and of the likeliest `alternatives`, best first.
 
-    Ties go to the lowest id. None if the row is no distribution: a NaN or +inf, or no finite logit; or if `token`'s is -inf.
+    Ties go to the lowest id. None if the row is no distribution (a NaN or +inf, or no finite logit), or if
+    the token's own logit is -inf.
     """
     best = float(row.max())
     norm = best + math.log(np.exp(row - best).sum(dtype=np.float64)) if math.isfinite(best) else math.nan

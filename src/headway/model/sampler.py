@@ -82,7 +82,8 @@ def _has_penalty(sampling: Sampling) -> bool:
 def sample(logits: NDArray[np.float32], sequences: Sequence[SequenceSampler]) -> list[Sampled | Failure]:
     """The next token of each sequence, from its row of `logits` [R, V]. The logits are overwritten.
 
-    A row with a NaN or +inf, with no finite logit, or with no token left, is a Failure. Nobody's `append` is called.
+    A row with a NaN or +inf, with no finite logit, or with no token left, is a Failure.
+    Nobody's `append` is called.
     """
     best = logits.argmax(axis=1).tolist()  # a NaN counts as the largest
     drawn = np.zeros(len(sequences))
