@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from headway import LLM, Sampling
 from headway.llm import BadRequest
 from headway.llm.door import Door, bounds
 from headway.server.errors import ApiError
+from headway.server.fields import most_tokens
 from headway.server.schema import Completion
 from headway.server.validation import validate
 from tests.speaking_model import write_speaking_model
@@ -47,11 +50,54 @@ def llm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LLM]:
         ("x", Sampling(stop_strings=("",)), "stop_strings"),
         ("x", Sampling(stop_ids=(300,)), "stop_ids"),
         ("x", [greedy, greedy], "sampling"),
+        ("x", None, "sampling"),
+        ("x", [None], "sampling"),
+        (None, greedy, "prompts"),
+        (5, greedy, "prompts"),
+        ([None], greedy, "prompt"),
+        ([b"x"], greedy, "prompt"),
+        (b"x", greedy, "prompt"),
+        ("x", Sampling(stop_strings=5), "stop_strings"),  # type: ignore[arg-type]
+        ("x", Sampling(stop_strings="abc"), "stop_strings: .*a tuple of texts"),  # type: ignore[arg-type]
+        ("x", Sampling(stop_strings=(5,)), "stop_strings"),  # type: ignore[arg-type]
+        ("x", Sampling(stop_ids=5), "stop_ids"),  # type: ignore[arg-type]
+        ("x", Sampling(stop_ids=("5",)), "stop_ids"),  # type: ignore[arg-type]
+        ("x", Sampling(logit_bias={5: 1.0}), "logit_bias: .*a tuple of pairs"),  # type: ignore[arg-type]
+        ("x", Sampling(logit_bias=((5, 1.0), (5, 2.0))), "logit_bias"),
+        ("x", Sampling(max_tokens=4, min_tokens=5), "min_tokens: 5 is over max_tokens, which is 4"),
     ],
 )
 def test_what_cannot_be_is_refused_by_field(llm: LLM, prompt: str, sampling: Sampling, field: str) -> None:
     with pytest.raises(BadRequest, match=field):
         llm.generate(prompt, sampling, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("conversations", "what"),
+    [
+        (None, "conversations"),
+        ("hello", r"messages\[0\]"),
+        ([[]], "messages"),
+        ([{"role": "wizard", "content": "a"}], r"messages\[0\]\.role: 'wizard'"),
+        ([{"content": "a"}], r"messages\[0\]\.role"),
+        ([{"role": "user", "content": "a"}, {"role": "user"}], r"messages\[1\]\.content"),
+        ([[{"role": "user", "content": 5}]], r"messages\[0\]\.content"),
+    ],
+)
+def test_a_conversation_that_is_none_is_refused_by_place(llm: LLM, conversations: Any, what: str) -> None:
+    with pytest.raises(BadRequest, match=what):
+        llm.chat(conversations, greedy, progress=False)
+
+
+def test_a_flat_list_of_ids_is_one_prompt_as_over_http(llm: LLM) -> None:
+    (flat,) = llm.generate([1, 2, 3], greedy, progress=False)
+    (nested,) = llm.generate([[1, 2, 3]], greedy, progress=False)
+    assert flat.token_ids == nested.token_ids
+
+
+def test_a_model_may_be_named_by_a_path(tmp_path: Path) -> None:
+    with LLM(write_speaking_model(tmp_path)) as llm:
+        assert llm.facts.vocab > 0
 
 
 def is_taken_over_http(name: str, value: float) -> bool:
@@ -63,8 +109,9 @@ def is_taken_over_http(name: str, value: float) -> bool:
 
 
 def is_taken_here(door: Door, name: str, value: float) -> bool:
+    numbers: dict[str, Any] = {"max_tokens": most_tokens, name: value}
     try:
-        door.sampling(replace(greedy, **{name: value}))
+        door.sampling(replace(greedy, **numbers))
     except BadRequest:
         return False
     return True

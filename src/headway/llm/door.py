@@ -4,11 +4,12 @@ The engine behind it never checks ranges. Whether a request fits is the engine's
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from math import isfinite
 from random import SystemRandom
+from typing import Any, TypeGuard, cast
 
 from headway.core.types import Sampling
 from headway.server.fields import largest_seed, most_logprobs, most_tokens, repetition_range
@@ -31,8 +32,60 @@ bounds: dict[str, tuple[float, float]] = {
 }
 
 
+shown_characters = 60  # of a wrong value
+roles = ("system", "developer", "user", "assistant")
+
+Prompt = str | Sequence[int]
+Message = Mapping[str, object]  # {"role": ..., "content": ...}
+
+
 class BadRequest(ValueError):
     """The call asks for what cannot be; the message names the field and its bounds."""
+
+
+def prompts_of(prompts: Prompt | Sequence[Prompt]) -> Sequence[Prompt]:
+    """A text and a flat list of token ids are one prompt, as over HTTP."""
+    if isinstance(prompts, str) or (_is_list(prompts) and len(prompts) > 0 and type(prompts[0]) is int):
+        return [cast(Prompt, prompts)]
+    if not _is_list(prompts):
+        raise BadRequest(f"prompts: {_shown(prompts)} is no text, no list of token ids, no list of either")
+    return cast(Sequence[Prompt], prompts)
+
+
+def samplings_of(sampling: Sampling | Sequence[Sampling], prompts: int) -> Sequence[Sampling]:
+    samplings = [sampling] * prompts if isinstance(sampling, Sampling) else sampling
+    if not _is_list(samplings):
+        raise BadRequest(f"sampling: {_shown(samplings)} is no Sampling, and no list of them")
+    if len(samplings) != prompts:
+        raise BadRequest(f"sampling: there are {len(samplings)} for {prompts} prompts")
+    return samplings
+
+
+def conversations_of(
+    conversations: Sequence[Message] | Sequence[Sequence[Message]],
+) -> Sequence[Sequence[Message]]:
+    """One conversation, or several."""
+    if not isinstance(conversations, Sequence):
+        raise BadRequest(f"conversations: {_shown(conversations)} is no list of messages, nor of such lists")
+    single = len(conversations) > 0 and not _is_list(conversations[0])
+    return cast(Sequence[Sequence[Message]], [conversations] if single else conversations)
+
+
+def messages_of(conversation: Sequence[Message]) -> list[dict[str, object]]:
+    """Messages fit for a template: a developer's are the system's, as over HTTP."""
+    if len(conversation) == 0:
+        raise BadRequest("messages: there is none")
+    messages = []
+    for i, message in enumerate(conversation):
+        if not isinstance(message, Mapping):
+            raise BadRequest(f"messages[{i}]: {_shown(message)} is no dict with role and content")
+        role, content = message.get("role"), message.get("content")
+        if role not in roles:
+            raise BadRequest(f"messages[{i}].role: {_shown(role)} is not one of {', '.join(roles)}")
+        if not isinstance(content, str):
+            raise BadRequest(f"messages[{i}].content: {_shown(content)} is no text")
+        messages.append({**message, "role": "system" if role == "developer" else role})
+    return messages
 
 
 class Door:
@@ -43,12 +96,17 @@ class Door:
         self._vocab = vocab
         self._seeds = count(SystemRandom().randrange(largest_seed // 2) if seed is None else seed)
 
-    def token_ids(self, prompt: str | Sequence[int]) -> "array[int]":
-        ids = self.text_ids(prompt, add_special=True) if isinstance(prompt, str) else prompt
+    def token_ids(self, prompt: Prompt) -> "array[int]":
+        ids: Sequence[int]
+        if isinstance(prompt, str):
+            ids = self.text_ids(prompt, add_special=True)
+        elif _is_list(prompt):
+            ids = prompt
+        else:
+            raise BadRequest(f"prompt: {_shown(prompt)} is no text, and no list of token ids")
         if len(ids) == 0:
             raise BadRequest("prompt: it has no token")
-        if not all(type(id) is int and 0 <= id < self._vocab for id in ids):
-            raise BadRequest(f"prompt: token ids are whole numbers from 0 to {self._vocab - 1}")
+        self._check_ids("prompt", ids)
         return array("i", ids)
 
     def text_ids(self, text: str, *, add_special: bool) -> list[int]:
@@ -59,22 +117,55 @@ class Door:
 
     def sampling(self, sampling: Sampling) -> Sampling:
         """The same with a seed and the model's ends of text, fit for the engine."""
+        if not isinstance(sampling, Sampling):
+            raise BadRequest(f"sampling: {_shown(sampling)} is no Sampling")
         for name, (low, high) in bounds.items():
             _check(name, getattr(sampling, name), low, high)
-        for id, bias in sampling.logit_bias:
-            if not 0 <= id < self._vocab:
-                raise BadRequest(f"logit_bias: token ids are whole numbers from 0 to {self._vocab - 1}")
-            _check("logit_bias", bias, -100.0, 100.0)
-        if any(not 0 <= id < self._vocab for id in sampling.stop_ids):
-            raise BadRequest(f"stop_ids: token ids are whole numbers from 0 to {self._vocab - 1}")
-        if "" in sampling.stop_strings:
-            raise BadRequest("stop_strings: an empty one would stop at once")
+        if sampling.min_tokens > sampling.max_tokens:
+            words = f"{sampling.min_tokens} is over max_tokens, which is {sampling.max_tokens}"
+            raise BadRequest(f"min_tokens: {words}")
+        self._check_bias(sampling.logit_bias)
+        self._check_ids("stop_ids", sampling.stop_ids)
+        _check_stops(sampling.stop_strings)
         ends = () if sampling.ignore_eos else self._tokenizer.eos_ids
         return replace(
             sampling,
             seed=next(self._seeds) if sampling.seed is None else sampling.seed,
             stop_ids=tuple(dict.fromkeys((*sampling.stop_ids, *ends))),
         )
+
+    def _check_bias(self, pairs: object) -> None:
+        if not _is_list(pairs) or not all(_is_list(pair) and len(pair) == 2 for pair in pairs):
+            raise BadRequest(f"logit_bias: {_shown(pairs)} is not a tuple of pairs (token id, bias)")
+        ids = [id for id, _ in pairs]
+        self._check_ids("logit_bias", ids)
+        if len(set(ids)) < len(ids):
+            raise BadRequest("logit_bias: a token id stands twice")
+        for _, bias in pairs:
+            _check("logit_bias", bias, -100.0, 100.0)
+
+    def _check_ids(self, name: str, ids: object) -> None:
+        if not _is_list(ids):
+            raise BadRequest(f"{name}: {_shown(ids)} is not a tuple of token ids")
+        if not all(type(id) is int and 0 <= id < self._vocab for id in ids):
+            raise BadRequest(f"{name}: token ids are whole numbers from 0 to {self._vocab - 1}")
+
+
+def _check_stops(stops: object) -> None:
+    if not _is_list(stops) or not all(isinstance(stop, str) for stop in stops):
+        raise BadRequest(f"stop_strings: {_shown(stops)} is not a tuple of texts")
+    if "" in stops:
+        raise BadRequest("stop_strings: an empty one would stop at once")
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """A text or bytes are sequences to Python, and no list to those who ask."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= shown_characters else f"{type(value).__name__} of {len(text):,} characters"
 
 
 def _check(name: str, value: float | None, low: float, high: float) -> None:

@@ -5,25 +5,34 @@ Owns the waiting for answers: many at a time, or one as it grows. Several LLMs f
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 from headway.build import Told
 from headway.config import Settings
 from headway.core.types import Accepted, Cancel, Event, Refused, Sampling, Stepped
 from headway.hub import resolve
-from headway.llm.door import BadRequest, Door
+from headway.llm.door import (
+    BadRequest,
+    Door,
+    Message,
+    Prompt,
+    conversations_of,
+    messages_of,
+    prompts_of,
+    samplings_of,
+)
 from headway.llm.engine_thread import EngineGone, EngineThread
 from headway.llm.output import Assembly, Output, Piece
 from headway.terminal import counting, fetching
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import load_tokenizer
 
-Message = Mapping[str, object]  # {"role": ..., "content": ...}
 endless_queue = 1 << 20  # in the caller's own process nobody else is kept waiting
 default_sampling = Sampling()
 
@@ -49,12 +58,12 @@ def _put(heard: Heard, place: int, event: Event | EngineGone) -> None:
 class LLM:
     """A loaded model. Use it with `with`, or close it: its memory and its thread are held until then."""
 
-    def __init__(self, model: str | Settings = "smollm2", *, told: Told = _nobody) -> None:
+    def __init__(self, model: str | Path | Settings = "smollm2", *, told: Told = _nobody) -> None:
         """`model` is named as on the command line; Settings say more. `told` hears what loading does.
 
         Raises ConfigError, ModelNotFound, BadModel.
         """
-        settings = model if isinstance(model, Settings) else Settings(model=model)
+        settings = model if isinstance(model, Settings) else Settings(model=str(model))
         with fetching(settings.model) as progress:
             path = resolve(settings.model, progress=progress)
         self.tokenizer = load_tokenizer(path)
@@ -76,20 +85,19 @@ class LLM:
 
     def generate(
         self,
-        prompts: str | Sequence[str] | Sequence[Sequence[int]],
+        prompts: Prompt | Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling] = default_sampling,
         *,
         progress: bool = True,
     ) -> list[Output]:
         """One output per prompt, in their order; `sampling` is one for all, or one each.
 
+        A prompt is a text or a list of token ids.
+
         Raises BadRequest, before anything runs wherever that can be known, and EngineGone.
         """
-        texts: Sequence[str | Sequence[int]] = [prompts] if isinstance(prompts, str) else prompts
-        samplings = [sampling] * len(texts) if isinstance(sampling, Sampling) else list(sampling)
-        if len(samplings) != len(texts):
-            raise BadRequest(f"sampling: there are {len(samplings)} for {len(texts)} prompts")
-        pairs = zip(texts, samplings, strict=True)
+        several = prompts_of(prompts)
+        pairs = zip(several, samplings_of(sampling, len(several)), strict=True)
         return self._all([self.ask(prompt, each) for prompt, each in pairs], progress)
 
     def chat(
@@ -103,13 +111,10 @@ class LLM:
 
         Raises BadRequest, TemplateError and EngineGone.
         """
-        single = bool(conversations) and isinstance(conversations[0], Mapping)
-        several = cast(Sequence[Sequence[Message]], [conversations] if single else conversations)
-        return self._all([self.ask_chat(each, sampling) for each in several], progress)
+        each = conversations_of(conversations)
+        return self._all([self.ask_chat(messages, sampling) for messages in each], progress)
 
-    async def stream(
-        self, prompt: str | Sequence[int], sampling: Sampling = default_sampling
-    ) -> AsyncIterator[Piece]:
+    async def stream(self, prompt: Prompt, sampling: Sampling = default_sampling) -> AsyncIterator[Piece]:
         """Pieces as they are made; the last carries the whole output. Leaving early cancels the request.
 
         Raises BadRequest and EngineGone.
@@ -133,11 +138,11 @@ class LLM:
             if output is None:
                 self._engine.cancel(Cancel(request.id))
 
-    def ask(self, prompt: str | Sequence[int], sampling: Sampling) -> Asked:
+    def ask(self, prompt: Prompt, sampling: Sampling) -> Asked:
         return Asked(self._door.token_ids(prompt), self._door.sampling(sampling))
 
     def ask_chat(self, messages: Sequence[Message], sampling: Sampling | None) -> Asked:
-        text = self._template.render(list(messages))
+        text = self._template.render(messages_of(messages))
         prompt = array("i", self._door.text_ids(text, add_special=False))  # the template writes them
         if sampling is None:
             sampling = Sampling(max_tokens=max(1, self.facts.max_model_len - len(prompt)))
