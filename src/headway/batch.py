@@ -132,14 +132,13 @@ def _is_ours(cut: bytes) -> bool:
 
 
 async def answer_all(
-    post: Post, items: Sequence[Item], out: IO[bytes], at_a_time: int, count: Callable[[], None]
-) -> list[int]:
-    """The statuses of all items, asked for in their order.
+    post: Post, items: Sequence[Item], out: IO[bytes], at_a_time: int, told: Callable[[int], None]
+) -> None:
+    """Ask for all items, in their order. `told` hears each answer's status as it comes.
 
-    An answer that stays is a whole line in `out` before `count` is told; others are not written.
+    An answer that stays is a whole line in `out` before that; others are not written.
     """
     coming = iter(items)
-    statuses: list[int] = []
 
     async def work() -> None:
         for item in coming:
@@ -147,13 +146,11 @@ async def answer_all(
             if stays(status):
                 out.write(answer_line(item, status, body))
                 out.flush()
-            statuses.append(status)
-            count()
+            told(status)
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(min(len(items), at_a_time)):
             workers.create_task(work())
-    return statuses
 
 
 def stays(status: int) -> bool:

@@ -136,6 +136,31 @@ def test_a_run_whose_engine_dies_says_so_and_goes_on_when_it_is_begun_again(
     assert set(read(answers)) == set(ids)
 
 
+@pytest.mark.parametrize("ended_by", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_says_what_was_done_and_goes_on_when_it_is_begun_again(
+    folder: str, tmp_path: Path, ended_by: signal.Signals
+) -> None:
+    ids = [str(i) for i in range(60)]
+    requests = write(tmp_path / "in.jsonl", [request(id, max_tokens=400) for id in ids])
+    answers = tmp_path / "out"
+    command = [sys.executable, "-m", "headway.cli", "run", folder, "-i", str(requests), "-o", str(answers)]
+    piped: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--max-num-seqs", "4", "--json"], **piped) as process:
+        while not answers.exists() or not answers.stat().st_size:
+            assert process.poll() is None
+            sleep(0.01)
+        process.send_signal(ended_by)
+        out, told = process.communicate()
+    assert process.returncode == 130
+    assert told.endswith("headway: interrupted; run the same command again to go on\n")
+    assert "Traceback" not in told
+    counts, before = json.loads(out.splitlines()[-1]), set(read(answers))
+    assert 0 < len(before) < len(ids)
+    assert (counts["answered"], counts["unanswered"]) == (len(before), len(ids) - len(before))
+    assert run(folder, requests, answers).exit_code == 0
+    assert set(read(answers)) == set(ids)
+
+
 def test_a_finished_run_begun_again_loads_no_model_and_changes_nothing(tmp_path: Path) -> None:
     requests = write(tmp_path / "in.jsonl", [request("a")])
     answers = tmp_path / "out.jsonl"
@@ -167,6 +192,7 @@ def test_a_broken_file_is_one_line_and_exit_code_2_before_anything_runs(
     result = run("no-such-model", requests, tmp_path / "out.jsonl")
     assert result.exit_code == 2
     assert result.stderr.startswith(f"headway: {requests} {message}")
+    assert json.loads(result.stdout) == {"error": result.stderr.strip().removeprefix("headway: ")}
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out.jsonl").exists()
 

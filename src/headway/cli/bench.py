@@ -62,7 +62,7 @@ def offline(
     """
     from headway.llm.engine_thread import EngineThread
 
-    with told_plainly():
+    with told_plainly(as_json=json):
         sizes = _sizes(batch_sizes)
         settings = _settings(flags.settings_among(context.params), max(sizes))
         with fetching(settings.model) as progress:

@@ -1,6 +1,7 @@
 """How commands end: a user's mistake is one line on stderr and exit code 2; --json is one last line."""
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,13 +19,25 @@ refusals = (ConfigError, BadFile, ModelNotFound, BadModel, BadTokenizer, Templat
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
+def told_plainly(*, as_json: bool) -> Iterator[None]:
     """What the user can put right leaves as one line and exit code 2."""
     try:
         yield
     except refusals as error:
         typer.echo(f"headway: {error}", err=True)
+        if as_json:
+            last_line({"error": str(error)})
         raise typer.Exit(2) from error
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """So that whoever is told to end says first how far it has come."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def last_line(answer: dict[str, object]) -> None:

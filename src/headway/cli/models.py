@@ -37,7 +37,7 @@ def pull(
     json: Json = False,
 ) -> None:
     """Fetch a model into the cache, unless it is there."""
-    with told_plainly(), fetching(name) as progress:
+    with told_plainly(as_json=json), fetching(name) as progress:
         path = hub.resolve(name, progress=progress)
     if json:
         last_line({"name": name, "path": str(path)})

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from os import environ
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, NamedTuple
 
 import typer
 
 from headway.batch import BadFile, Item, answer_all, read_requests, resume, stays
 from headway.cli import flags
-from headway.cli.ending import last_line, told_plainly
+from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.startup import Started, server_settings, show_phase, started
 from headway.config import Settings
 from headway.config_sources import load_settings
@@ -21,6 +21,7 @@ from headway.server.offline import application
 from headway.terminal import counting
 
 endless_queue = 1 << 20  # the file is the queue
+interrupted = 130  # the exit code of what Ctrl-C ended, as shells have it
 
 
 def run(
@@ -53,19 +54,19 @@ def run(
     no answer yet. A request that is refused has its error as its answer; one that failed through no fault of
     its own has none, and the exit code is 1.
     """
-    with told_plainly():
+    with told_plainly(as_json=json), sigterm_as_ctrl_c():
         settings = load_settings(flags.settings_among(context.params), environ, config)
         total = sum(1 for _ in read_requests(requests))  # all of it is checked before anything runs
         kept = resume(answers)
         left = [item for item in read_requests(requests) if item.custom_id not in kept]
-        statuses = _answer(replace(settings, max_queue=endless_queue), left, answers) if left else []
-    answered = sum(map(stays, statuses))
+        end = _answer(replace(settings, max_queue=endless_queue), left, answers) if left else End([])
+    answered = sum(map(stays, end.statuses))
     counts = {
         "requests": total,
         "answered": answered,
-        "failed": answered - statuses.count(200),
+        "failed": answered - end.statuses.count(200),
         "kept": total - len(left),
-        "unanswered": len(statuses) - answered,
+        "unanswered": len(left) - answered,
     }
     typer.echo(
         "{answered} answered, {failed} of them with an error; {kept} were answered before".format(**counts),
@@ -74,21 +75,28 @@ def run(
     if json:
         last_line({**counts})
     if counts["unanswered"]:
-        words = f"{counts['unanswered']} have no answer, through no fault of theirs"
-        typer.echo(f"headway: {words}; run the same command again to go on", err=True)
-        raise typer.Exit(1)
+        why = end.stopped or f"{counts['unanswered']} have no answer, through no fault of theirs"
+        typer.echo(f"headway: {why}; run the same command again to go on", err=True)
+        raise typer.Exit(end.exit_code)
 
 
-def _answer(settings: Settings, items: list[Item], answers: Path) -> list[int]:
-    """The answers' statuses. Exits with 1 if the engine goes; what was answered by then is in the file."""
-    statuses: list[int] = []
+class End(NamedTuple):
+    statuses: list[int]  # of the answers that came
+    stopped: str = ""  # why no more came
+    exit_code: int = 1  # where requests are left without an answer
+
+
+def _answer(settings: Settings, items: list[Item], answers: Path) -> End:
+    """If the engine goes or the user ends it, what was answered by then is in the file."""
+    end = End([])
     try:
         with started(settings) as start, _appending(answers) as out:
-            statuses = asyncio.run(_all(settings, start, items, out))
+            asyncio.run(_all(settings, start, items, out, end.statuses))
     except* EngineGone as gone:
-        typer.echo(f"headway: {gone.exceptions[0]}; run the same command again to go on", err=True)
-        raise typer.Exit(1) from None
-    return statuses
+        end = end._replace(stopped=str(gone.exceptions[0]))
+    except* KeyboardInterrupt:
+        end = end._replace(stopped="interrupted", exit_code=interrupted)
+    return end
 
 
 @contextmanager
@@ -100,9 +108,16 @@ def _appending(path: Path) -> Iterator[IO[bytes]]:
         raise BadFile(f"{path}: {error.strerror}") from error
 
 
-async def _all(settings: Settings, start: Started, items: list[Item], out: IO[bytes]) -> list[int]:
+async def _all(
+    settings: Settings, start: Started, items: list[Item], out: IO[bytes], statuses: list[int]
+) -> None:
     """Through the server's own routes; its key is for callers from outside, and there are none."""
     inside = replace(server_settings(settings), api_key=None)
     async with application(inside, start.engine, start.tokenizer, start.template, show_phase) as app:
         with counting("answering", len(items), shown=True) as count:
-            return await answer_all(app.post, items, out, 4 * settings.max_num_seqs, count)
+
+            def told(status: int) -> None:
+                statuses.append(status)
+                count()
+
+            await answer_all(app.post, items, out, 4 * settings.max_num_seqs, told)

@@ -44,7 +44,7 @@ def serve(
     A flag beats a HEADWAY_* variable, which beats the file of --config, which beats the default. With --json
     the last line says where the server is, once it takes requests. SIGTERM lets running requests finish.
     """
-    with told_plainly():
+    with told_plainly(as_json=json):
         settings = load_settings(flags.settings_among(context.params), environ, config)
         raise typer.Exit(_serve(settings, as_json=json))
 
@@ -73,6 +73,8 @@ def _serve(settings: Settings, *, as_json: bool) -> int:
 
         def ended(why: str) -> None:
             typer.echo(f"headway: {why}", err=True)
+            if as_json:
+                last_line({"error": why})
 
         told = server.Told(show_phase, ready, ended)
         return server.serve(wire, listener, start.engine, start.tokenizer, start.template, told)
