@@ -11,9 +11,10 @@ words mean the same for both, one run giving all three:
     decode tok/s    output tokens of the steps after that / their time
     tpot_ms         mean time of those steps
 
-Headway runs prompts before decodes. vLLM runs as it comes, in steps of up to 4,096 tokens: where the prompts
-are more than that, the first sequences' decodes that share a step with prompts count as prefill time (95
-decodes beside 8,192 prompt tokens at batch 64).
+Both take steps of up to 4,096 tokens, vLLM's default offline (Headway's own 256 are meant for serving).
+Headway runs prompts before decodes. vLLM runs as it comes: where the prompts are more than that, the
+first sequences' decodes that share a step with prompts count as prefill time (95 decodes beside 8,192
+prompt tokens at batch 64).
 
 Only one engine is awake at a time: Headway's process is started anew for each measurement; vLLM's are started
 once and stopped (SIGSTOP) in between, since waiting threads would spin. Figures of different runs or hours do
@@ -143,6 +144,9 @@ def end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
+STEP_TOKENS = 4096
+
+
 def measure_headway(batch_size: int, given: argparse.Namespace, seed: int) -> Measured:
     command = [Path(sys.executable).with_name("headway"), "bench", "offline", given.headway_model, "--json"]
     figures = {
@@ -150,6 +154,7 @@ def measure_headway(batch_size: int, given: argparse.Namespace, seed: int) -> Me
         "--prompt-tokens": given.prompt_tokens,
         "--output-tokens": given.output_tokens,
         "--threads": given.threads,
+        "--max-num-batched-tokens": STEP_TOKENS,
         "--seed": seed,
     }
     for flag, value in figures.items():
