@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -145,6 +146,8 @@ def test_a_run_that_is_ended_says_what_was_done_and_goes_on_when_it_is_begun_aga
     answers = tmp_path / "out"
     command = [sys.executable, "-m", "headway.cli", "run", folder, "-i", str(requests), "-o", str(answers)]
     piped: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell's background job begins with SIGINT ignored: here it is heard whoever runs the tests.
+    piped["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen([*command, "--max-num-seqs", "4", "--json"], **piped) as process:
         while not answers.exists() or not answers.stat().st_size:
             assert process.poll() is None
