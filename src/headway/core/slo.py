@@ -1,0 +1,93 @@
+"""What is promised to a class of requests, and the deadlines that follow from it.
+
+Owns the contract and its arithmetic. The same object is used by admission, the step's budget, the order of
+prompts, pre-emption, metrics, the load generator, the simulator and reports. Knows no sequences and no steps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import inf
+from typing import NamedTuple
+
+
+class Overload(StrEnum):
+    """What becomes of a request whose first token would come too late."""
+
+    ACCEPT = "accept"  # it is served all the same, after those that can still be in time
+    REFUSE = "refuse"  # 429, with when to come again
+    DOWNGRADE = "downgrade"  # it is served as `downgrade_to`, and counts as a miss of the class it asked for
+
+
+class Targets(NamedTuple):
+    """Seconds; None: no such promise."""
+
+    ttft_s: float | None = None  # arrival to first token
+    itl_s: float | None = None  # between neighbouring tokens: of 95 in 100 gaps of a request
+    deadline_s: float | None = None  # arrival to last token
+
+    def loosened(self, by: "Targets") -> "Targets":
+        """The later of each; `by` neither tightens a target nor makes one."""
+        pairs = zip(self, by, strict=True)
+        return Targets(*(mine if mine is None or own is None else max(mine, own) for mine, own in pairs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceClass:
+    """A class of requests. Raises ValueError: none exists that contradicts itself."""
+
+    name: str
+    level: int = 0  # 0 is served first; a request gives way to every one of a lower number
+    ttft_p95_s: float | None = None
+    itl_p95_s: float | None = None
+    deadline_s: float | None = None
+    weight: float = 1.0  # within a level, where not all can be in time: what a miss of this class costs
+    on_overload: Overload = Overload.ACCEPT
+    downgrade_to: str | None = None
+    max_wait_s: float | None = None  # its first slice by then, or it ends as expired
+
+    def __post_init__(self) -> None:
+        for name in ("ttft_p95_s", "itl_p95_s", "deadline_s", "max_wait_s", "weight"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < inf:
+                raise ValueError(f"class {self.name}: {name} is {value}; it must be above 0 and finite")
+        if not 0 <= self.level <= 99:
+            raise ValueError(f"class {self.name}: level is {self.level}; it must be from 0 to 99")
+        if (self.on_overload is Overload.DOWNGRADE) != (self.downgrade_to is not None):
+            raise ValueError(f"class {self.name}: a downgrade names its target class, nothing else does")
+        if self.downgrade_to == self.name:
+            raise ValueError(f"class {self.name} cannot be downgraded to itself")
+
+    @property
+    def targets(self) -> Targets:
+        return Targets(self.ttft_p95_s, self.itl_p95_s, self.deadline_s)
+
+
+CHAT = ServiceClass(name="chat", ttft_p95_s=0.3, itl_p95_s=0.1)
+INTERACTIVE = ServiceClass(name="interactive", ttft_p95_s=0.5, deadline_s=2.0)
+BATCH = ServiceClass(name="batch", level=10)
+BUILT_IN: Mapping[str, ServiceClass] = {c.name: c for c in (CHAT, INTERACTIVE, BATCH)}
+
+banked_gaps = 3.0  # a stream that is ahead of its deadline may pause for so many of its gaps, not longer
+
+
+def first_due_s(targets: Targets, arrival_s: float, decode_s: float) -> float:
+    """When the first token must be there, if the rest of the answer takes `decode_s`. inf: no promise."""
+    due_s = inf if targets.ttft_s is None else arrival_s + targets.ttft_s
+    if targets.deadline_s is not None:
+        due_s = min(due_s, arrival_s + targets.deadline_s - decode_s)
+    return due_s
+
+
+def next_due_s(targets: Targets, arrival_s: float, last_s: float, tokens_left: float) -> float:
+    """When the token after the one at `last_s` must be there. inf: no promise, or it is broken already.
+
+    A target for gaps is one for each gap, so nothing can be banked. A deadline leaves (time left) / (tokens
+    left) for each token; what a stream is ahead it may use up, `banked_gaps` of them at a time.
+    """
+    due_s = inf if targets.itl_s is None else last_s + targets.itl_s
+    if targets.deadline_s is not None:
+        left_s = arrival_s + targets.deadline_s - last_s
+        if left_s > 0:
+            due_s = min(due_s, last_s + min(left_s, banked_gaps * left_s / max(tokens_left, 1.0)))
+    return due_s
