@@ -8,7 +8,7 @@ from headway.core.types import Stepped
 
 
 def frame(at_s: float, tokens: int, prompt_tokens: int) -> Stepped:
-    return Stepped(at_s, 0.0, tokens, prompt_tokens, *(0,) * 12)
+    return Stepped(at_s, 0.0, tokens, prompt_tokens, *(0,) * 14)
 
 
 def test_prompt_tokens_over_the_time_of_steps_with_prompts_and_output_tokens_over_that_of_the_others() -> (

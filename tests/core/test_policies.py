@@ -64,7 +64,7 @@ def test_static_counts_all_choices_of_a_request_as_one_batch():
 def test_static_waits_for_the_batch_to_fill_but_no_longer_than_told():
     scheduler = Scheduler(LIMITS, Static(batch_wait_s=2.0), paged)
     scheduler.add(ask(1, prompt=2, arrival_s=1.0), 1.0)
-    assert scheduler.plan(1.0) == (None, 3.0)
+    assert scheduler.plan(1.0) == (None, 3.0, [])
     for id in (2, 3, 4):
         scheduler.add(ask(id, prompt=2, arrival_s=1.5), 1.5)
     assert len(scheduler.plan(1.5).batch.slices) == 4, "full: it starts"

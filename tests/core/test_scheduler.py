@@ -18,6 +18,7 @@ from headway.core.types import (
     Request,
     Result,
     Sampling,
+    Shares,
     Stepped,
     Token,
 )
@@ -56,7 +57,7 @@ def only(events, kind):
 
 def test_a_request_is_prefilled_then_decoded_to_its_length():
     scheduler = make()
-    assert scheduler.add(ask(1, prompt=6, max_tokens=3), 0.0) == [Accepted(1, 0.0)]
+    assert scheduler.add(ask(1, prompt=6, max_tokens=3), 0.0) == [Accepted(1, 0.0, "chat")]
     batch, events = step(scheduler)
     assert [tuple(s) for s in batch.slices] == [(0, 0, 6, True)]
     assert only(events, Token) == [Token(1, 0, 5, 1.0)]
@@ -142,7 +143,7 @@ def test_a_cancel_ends_a_sequence_in_the_queue_at_once():
     scheduler = make()
     scheduler.add(ask(1, prompt=3, arrival_s=1.0), 1.0)
     (end,) = scheduler.cancel(Cancel(1), 3.0)
-    assert (end.reason, end.queue_ns, end.prefill_ns, end.decode_ns) == (Reason.CANCELLED, 2 * 10**9, 0, 0)
+    assert (end.reason, end.spent_ns) == (Reason.CANCELLED, Shares(queue=2 * 10**9))
     assert scheduler.plan(3.0).batch is None
 
 
@@ -249,7 +250,7 @@ def test_the_shares_of_time_add_up_from_arrival_to_end():
     step(scheduler, start_s=2.0, end_s=3.0)
     _, events = step(scheduler, start_s=3.0, end_s=3.25)
     (end,) = only(events, Finished)
-    assert (end.queue_ns, end.prefill_ns, end.decode_ns) == (10**9, 10**9, 250_000_000)
+    assert end.spent_ns == Shares(host=500_000_000, queue=500_000_000, prefill=10**9, decode=250_000_000)
 
 
 def test_when_the_executor_dies_every_live_choice_ends_with_an_error():

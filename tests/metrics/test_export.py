@@ -5,7 +5,7 @@ from array import array
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from headway.core.types import Accepted, Finished, Reason, Request, Sampling, Stepped, Token
+from headway.core.types import Accepted, Finished, Reason, Request, Sampling, Shares, Stepped, Token
 from headway.metrics.export import Outlook, Pool, exposition
 from headway.metrics.ledger import Ledger, Standing
 
@@ -52,7 +52,7 @@ def busy_ledger() -> Ledger:
     ledger.opened(Request(1, array("i", [1]), Sampling(), arrival_s=10.0, choices=2))
     said = {"running": 2, "blocks_used": 25, "blocks_cached": 5, "blocks_free": 70}
     numbers = dict.fromkeys(Stepped._fields, 0) | said
-    ledger.add([Accepted(1, 10.0), Token(1, 0, 5, 11.0), Stepped(**numbers)])
+    ledger.add([Accepted(1, 10.0, "chat"), Token(1, 0, 5, 11.0), Stepped(**numbers)])
     return ledger
 
 
@@ -66,12 +66,12 @@ def test_every_vllm_name_is_there_with_its_labels_before_the_first_request() -> 
 
 def test_ends_are_told_by_the_reasons_that_dashboards_know() -> None:
     ledger = busy_ledger()
-    ledger.add([Finished(1, 0, Reason.CANCELLED, 12.0, 1, 0, 1, 0, 0, 0)])
+    ledger.add([Finished(1, 0, Reason.CANCELLED, 12.0, 1, 0, 1, Shares())])
     ends = {
         labels["finished_reason"]: value
         for labels, value in samples(scrape(ledger))["vllm:request_success_total"]
     }
-    assert ends == {"stop": 0, "length": 0, "abort": 1, "error": 0}
+    assert ends == {"stop": 0, "length": 0, "abort": 1, "error": 0, "timeout": 0}
 
 
 def test_blocks_by_state_are_the_whole_pool() -> None:
@@ -100,7 +100,7 @@ def test_the_pool_is_described_once_it_is_known() -> None:
 
 def test_our_latencies_carry_the_class() -> None:
     found = samples(scrape(busy_ledger()))
-    assert found["headway:ttft_seconds_count"] == [({"class": "default"}, 1.0)]
+    assert found["headway:ttft_seconds_count"] == [({"class": "chat"}, 1.0)]
 
 
 def test_two_servers_in_one_process_share_nothing() -> None:

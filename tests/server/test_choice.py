@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from headway.core.types import Finished, Logprob, Reason, Request, Sampling, Token
+from headway.core.types import Finished, Logprob, Reason, Request, Sampling, Shares, Token
 from headway.server.choice import Choice
 from tests.server.byte_text import byte_tokenizer
 from tests.server.scripted_engine import end_token
@@ -23,7 +23,7 @@ def token(id: int, *, scored: bool = False) -> Token:
 
 
 def finished(reason: Reason, tokens: int) -> Finished:
-    return Finished(1, 0, reason, 2.0, 1, 0, tokens, 0, 0, 0)
+    return Finished(1, 0, reason, 2.0, 1, 0, tokens, Shares())
 
 
 def texts(one: Choice, data: bytes) -> list[str | None]:

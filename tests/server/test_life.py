@@ -129,7 +129,7 @@ def assert_whole(server: Server) -> None:
     assert sum(blocks()) == Scripted().blocks
     metrics = server.metrics()
     finished = sum(v for name, v in metrics.items() if name.startswith("headway:finished_total"))
-    assert finished == metrics['headway:accepted_total{class="default"}']
+    assert finished == metrics['headway:accepted_total{class="chat"}']
 
 
 # ---- the engine's end

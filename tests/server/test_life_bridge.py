@@ -79,7 +79,7 @@ def test_a_mistake_of_ours_in_what_the_engine_said_is_logged_and_its_end(
         engine.send(loaded)
         await until(lambda: client.facts is not None)
         listening = client.submit([request])
-        engine.send(events_frame([Accepted(1, 1.0), Token(99, 0, 5, 1.5)]))
+        engine.send(events_frame([Accepted(1, 1.0, "chat"), Token(99, 0, 5, 1.5)]))
         await until(lambda: client.state is EngineState.DEAD)
         with pytest.raises(EngineGone):
             await listening.next()

@@ -19,6 +19,7 @@ from headway.core.types import (
     Refused,
     Request,
     Sampling,
+    Shares,
     Stepped,
     Token,
 )
@@ -73,7 +74,7 @@ cancels = st.builds(
     st.none() | st.integers(0, 9999),
 )
 events = st.one_of(
-    st.builds(Accepted, numbers, seconds),
+    st.builds(Accepted, numbers, seconds, st.text()),
     st.builds(Refused, numbers, seconds, st.sampled_from(Refusal), st.text(), st.none() | seconds),
     st.builds(Token, numbers, st.integers(0, 127), token_ids, seconds, st.none() | logprobs),
     st.builds(PromptScored, numbers, st.integers(0, 127), st.lists(logprobs, max_size=3).map(tuple)),
@@ -83,10 +84,11 @@ events = st.one_of(
         st.integers(0, 127),
         st.sampled_from(Reason),
         seconds,
-        *[numbers] * 6,
+        *[numbers] * 3,
+        st.builds(Shares, *[numbers] * 6),
         st.text(),
     ),
-    st.builds(Stepped, seconds, seconds, *[numbers] * 14),
+    st.builds(Stepped, seconds, seconds, *[numbers] * 14, seconds, seconds),
 )
 
 
@@ -116,8 +118,8 @@ def test_events_come_out_whole_and_each_kind_in_its_order(sent: list[Event]) -> 
 
 def test_a_choices_own_events_keep_the_order_of_its_life() -> None:
     score = PromptScored(1, 0, ())
-    end = Finished(1, 0, Reason.STOP, 2.0, 1, 0, 1, 0, 0, 0)
-    life: list[Event] = [Accepted(1, 0.0), score, Token(1, 0, 5, 1.0), Token(1, 0, 6, 2.0), end]
+    end = Finished(1, 0, Reason.STOP, 2.0, 1, 0, 1, Shares())
+    life: list[Event] = [Accepted(1, 0.0, "chat"), score, Token(1, 0, 5, 1.0), Token(1, 0, 6, 2.0), end]
     report = read_report(body(events_frame(life)))
     assert isinstance(report, Events)
     assert list(report.in_order()) == life

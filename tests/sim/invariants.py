@@ -6,12 +6,12 @@ from headway.core.scheduler import Scheduler
 def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
     residency, limits = scheduler.residency, scheduler.limits
     running, waiting = residency.running, residency.waiting
-    landing = {s.id: s for flight in scheduler._flights for s in flight.sequences if s.ended}
+    landing = {s.id: s for flight in scheduler._flights for s in flight.step.sequences if s.ended}
     assert not landing.keys() & {s.id for s in running}
     residency.pool.check(block for s in (*running, *landing.values()) for block in s.blocks)
     for ordered in (running, waiting):
-        ids = [s.id for s in ordered]
-        assert ids == sorted(set(ids)), "a list is in order of arrival, each sequence once"
+        ranks = [s.seniority for s in ordered]
+        assert ranks == sorted(set(ranks)), "a list is in order of seniority, each sequence once"
     assert len(running) <= limits.max_seqs
     assert all(s.blocks and not s.ended for s in running)
     assert all(not s.blocks and not s.ended and s.computed == s.granted == 0 for s in waiting)
@@ -20,7 +20,7 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
         assert s.granted <= s.room == len(s.blocks) * limits.block_size
         promised = 0 if s.known == s.last else s.known - len(s.tokens)
         assert promised <= len(scheduler._flights) if s.in_flight else promised == 0
-    flying = [s.id for flight in scheduler._flights for s in flight.sequences]
+    flying = [s.id for flight in scheduler._flights for s in flight.step.sequences]
     assert not scheduler._exclusive or len(set(flying)) == len(flying), "in a pipeline, one batch at a time"
     holding = [*running, *landing.values()]
     assert residency.room == sum(s.room for s in holding)

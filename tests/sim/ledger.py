@@ -74,11 +74,14 @@ class Ledger:
             assert key not in self._due
             drawn = event.detail == FAULT and self._watched.ids[key] in self._executor.faulted
             assert drawn or event.detail == DEATH, "who fails was drawn to fail"
+        elif event.reason is Reason.EXPIRED:
+            assert made == 0
+            assert event.at_s >= self._watched.expiry_s(request), "nobody expires before its time"
         else:
             assert event.reason is self._due.get(key), "who was not cancelled ends with its last token"
             asked = request.sampling.prompt_logprobs is not None and key[1] == 0
             assert self._scores[key] == (len(request.prompt) - 1 if asked else 0)
-        shares = (event.queue_ns, event.prefill_ns, event.decode_ns)
+        shares = event.spent_ns
         assert min(shares) >= 0
         assert sum(shares) == round(event.at_s * 1e9) - round(request.arrival_s * 1e9), (
             "every nanosecond is accounted for"

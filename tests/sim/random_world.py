@@ -8,6 +8,7 @@ from headway.clock import VirtualClock
 from headway.core.limits import Limits
 from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, DecodeFirst, Static
+from headway.core.slo import Overload, ServiceClass, Targets
 from headway.core.types import Batch, Cancel, Reason, Request, Sampling, Slice
 from headway.sim.executor import LinearCost, Script
 from headway.sim.run import World, make_world
@@ -16,6 +17,21 @@ from tests.sim.ledger import DEATH, FAULT
 from tests.sim.watched import Watched
 
 STOP = 7
+CLASS_NAMES = ("quick", "whole", "patient", "deep")
+
+
+def draw_classes(random: Random) -> dict[str, ServiceClass]:
+    """Of every kind: gaps, deadlines, bounded patience, none at all; some refuse or give way on overload."""
+    ttft_s, itl_s = random.choice([0.02, 0.3, 2.0]), random.choice([0.001, 0.03, 0.1])
+    overload = random.choice([Overload.ACCEPT, Overload.REFUSE, Overload.DOWNGRADE])
+    lower = "deep" if overload is Overload.DOWNGRADE else None
+    quick = ServiceClass(
+        name="quick", ttft_p95_s=ttft_s, itl_p95_s=itl_s, on_overload=overload, downgrade_to=lower
+    )
+    whole = ServiceClass(name="whole", ttft_p95_s=0.5, deadline_s=random.choice([0.5, 3.0]), weight=2.0)
+    patient = ServiceClass(name="patient", level=1, max_wait_s=random.choice([0.05, 1.0, 20.0]))
+    deep = ServiceClass(name="deep", level=random.choice([0, 1, 10]))
+    return {each.name: each for each in (quick, whole, patient, deep)}
 
 
 def draw_limits(random: Random) -> Limits:
@@ -49,7 +65,9 @@ def draw_request(random: Random, id: int, at_s: float, context: int) -> Request:
         seed=id,
     )
     choices = random.choice([1, 1, 1, 2, 3])
-    return Request(id, shared, sampling, at_s, choices, cache_salt=random.choice([b"", b"", b"a"]))
+    loosened = Targets(ttft_s=random.choice([None, None, 2.0]))
+    salt = random.choice([b"", b"", b"a"])
+    return Request(id, shared, sampling, at_s, choices, random.choice(CLASS_NAMES), loosened, salt)
 
 
 def draw_letters(random: Random, limits: Limits) -> list[tuple[float, Request | Cancel]]:
@@ -99,7 +117,7 @@ def draw_world(seed: int) -> Drawn:
     salts: dict[int, bytes] = {}
     clock, script = VirtualClock(), draw_script(random)
     executor = draw_executor(random, clock, script, limits, salts)
-    world = make_world(letters, limits, policy, MEMORY_RULES[memory], clock, executor)
+    world = make_world(letters, limits, policy, MEMORY_RULES[memory], clock, executor, draw_classes(random))
     steady = name in ("stall-free", "decode-first") and limits.max_step_tokens >= limits.max_seqs
     patience = executor.depth + 2 if steady else None
     watched = Watched(world.engine.scheduler, patience, salts)

@@ -1,10 +1,11 @@
 """A scheduler around another that watches its verbs: who is accepted, whom a cancel ends, who advances."""
 
 from collections import Counter
+from math import inf
 
 from headway.core.scheduler import Plan, Scheduler
 from headway.core.sequence import Sequence
-from headway.core.types import Accepted, Cancel, Event, Finished, Request, Result
+from headway.core.types import Accepted, Cancel, Event, Finished, Reason, Request, Result
 
 Key = tuple[int, int]  # (request id, choice)
 
@@ -56,12 +57,14 @@ class Watched:
         plan = self._scheduler.plan(now)
         oldest = self._oldest
         if oldest is not None and not oldest.ended and (oldest.leaving or not oldest.blocks):
-            assert self._find_oldest().id < oldest.id, "only for an older one does anyone give way"
+            assert self._find_oldest().seniority < oldest.seniority, "only the junior gives way"
             self._oldest = None
+        for event in self._forget_ended(plan.events):
+            assert event.reason is Reason.EXPIRED
         return plan
 
     def commit(self, result: Result) -> list[Event]:
-        later = {s.id for flight in list(self._scheduler._flights)[1:] for s in flight.sequences}
+        later = {s.id for flight in list(self._scheduler._flights)[1:] for s in flight.step.sequences}
         failed = sum(outcome.failure is not None and outcome.id in later for outcome in result.outcomes)
         self.counts["faults with work in flight"] += failed
         events = self._forget_ended(self._scheduler.commit(result))
@@ -79,6 +82,11 @@ class Watched:
                 del self._live[event.request_id, event.choice]
         return events
 
+    def expiry_s(self, request: Request) -> float:
+        served = self._scheduler.classes[request.service_class]
+        waits_s = [s for s in (served.deadline_s, served.max_wait_s) if s is not None]
+        return request.arrival_s + min(waits_s, default=inf)
+
     def _state(self, key: Key) -> str:
         sequence = self._live.get(key)
         if sequence is None:
@@ -90,9 +98,9 @@ class Watched:
         return "in the queue" if sequence in self._scheduler.residency.waiting else "while held back"
 
     def _find_oldest(self) -> Sequence | None:
-        """Of all that live; those held back do not count."""
+        """The most senior of all that live; those held back do not count."""
         residency = self._scheduler.residency
-        return min((*residency.running[:1], *residency.waiting[:1]), key=lambda s: s.id, default=None)
+        return min((*residency.running[:1], *residency.waiting[:1]), key=lambda s: s.seniority, default=None)
 
     def _check_progress(self) -> None:
         """Once it runs, the oldest of all advances every few batches."""

@@ -53,7 +53,8 @@ class Engine:
                 events += self.scheduler.add(letter, now)
         wake_s = None
         while self.in_flight < self.executor.depth:
-            batch, wake_s = self.scheduler.plan(now)
+            batch, wake_s, ended = self.scheduler.plan(now)
+            events += ended
             if batch is None:
                 break
             self.executor.submit(batch)

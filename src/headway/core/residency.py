@@ -1,9 +1,10 @@
 """Which sequences hold KV blocks: they join, grow, give way and leave here.
 
-Owns the pool and the two lists that every sequence not yet ended is in, each in order of arrival:
+Owns the pool and the two lists that every sequence not yet ended is in, each in order of seniority: a lower
+level first, then arrival.
 
     waiting -> running    join: blocks for what it has, prefix hits first
-    running -> waiting    preempt: it was younger than one that needed the blocks
+    running -> waiting    preempt: it was junior to one that needed the blocks, or its level to one's place
     running -> out        release: ended, and nothing of it in flight
 
 Knows no budgets, no policies and no time.
@@ -20,7 +21,7 @@ from headway.core.policies.preference import Ranking
 from headway.core.sequence import Sequence
 from headway.core.types import Grown, Joined
 
-_by_id = attrgetter("id")
+_by_seniority = attrgetter("seniority")
 
 
 class Residency:
@@ -32,11 +33,15 @@ class Residency:
         self.gone: list[int] = []  # left since the last batch: the executor has yet to be told
         self._memory = memory
         self._rankings: tuple[Ranking, ...] = ()  # of this plan
-        self._guard: Sequence | None = None  # the oldest that the plan before left without blocks
-        self._hungry: Sequence | None = None  # the oldest that this plan left so, so far
+        self._guard: Sequence | None = None  # the most senior that the plan before left without blocks
+        self._hungry: Sequence | None = None  # the most senior that this plan left so, so far
         self.room = 0  # slots in the blocks of all that run
         self.room_computed = 0  # of which hold a computed token
         self.preemptions = self.recomputed_tokens = self.prefix_query_tokens = self.prefix_hit_tokens = 0
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.running or self.waiting)
 
     def begin_plan(self, rankings: tuple[Ranking, ...]) -> None:
         """Take note of the rankings: whoever gives way in this plan is read from their end."""
@@ -46,12 +51,12 @@ class Residency:
             self._guard = None  # it ended, or the policy no longer wants it in: nobody waits for it
 
     def enqueue(self, sequence: Sequence) -> None:
-        insort(self.waiting, sequence, key=_by_id)
+        insort(self.waiting, sequence, key=_by_seniority)
 
     def join(self, sequence: Sequence) -> Joined | None:
         """Enter with blocks for all its known tokens (or what the memory rule asks), or None: not now."""
         limits, size = self.limits, self.limits.block_size
-        if len(self.running) >= limits.max_seqs or self._must_wait(sequence):
+        if self._must_wait(sequence) or not self._has_place(sequence):
             return None
         shared: list[int] = []
         if limits.prefix_cache and sequence.sampling.prompt_logprobs is None:
@@ -67,7 +72,7 @@ class Residency:
         self.room_computed += sequence.computed
         self._count_join(sequence)
         _remove(self.waiting, sequence)
-        insort(self.running, sequence, key=_by_id)
+        insort(self.running, sequence, key=_by_seniority)
         tokens: array[int] = sequence.tokens[:]
         table = tuple(sequence.blocks)
         return Joined(
@@ -95,9 +100,9 @@ class Residency:
     def _take(self, count: int, sequence: Sequence) -> list[int] | None:
         """Blocks for a sequence, or None.
 
-        Liveness. Whoever is denied is remembered, the oldest of them, and nobody younger takes blocks before
-        it; if it is older than sequences that hold some, those give way. So of all that want blocks the
-        oldest gets them once the batches in flight have landed; alone it fits (admission saw to that).
+        Liveness. Whoever is denied is remembered, the most senior of them, and nobody junior takes blocks
+        before it; if it is senior to sequences that hold some, those give way. So of all that want blocks the
+        most senior gets them once the batches in flight have landed; alone it fits (admission saw to that).
         """
         if self._must_wait(sequence):
             return None
@@ -109,21 +114,41 @@ class Residency:
         return blocks
 
     def _must_wait(self, sequence: Sequence) -> bool:
-        """Somebody older wants blocks, and has gone without since the plan before or earlier in this one."""
-        owed = self._guard, self._hungry
-        return any(older is not None and sequence.id > older.id for older in owed)
+        """Somebody senior wants blocks, and has gone without since the plan before or earlier in this one."""
+        for senior in (self._guard, self._hungry):
+            if senior is not None and sequence.seniority > senior.seniority:
+                return True
+        return False
+
+    def _has_place(self, sequence: Sequence) -> bool:
+        """Whether one more may run. Of strictly lower levels the ranking's last makes place, if need be."""
+        if len(self.running) < self.limits.max_seqs:
+            return True
+        lower = [s for s in self._giving_way(sequence) if s.level > sequence.level]
+        if not lower or any(s.leaving for s in lower):
+            return False
+        victim = lower[0]
+        if victim.in_flight:
+            victim.leaving = True
+            return False
+        self.preempt(victim)
+        return True
+
+    def _giving_way(self, sequence: Sequence) -> list[Sequence]:
+        """Those junior to it that hold blocks, the ranking's last first."""
+        ranked = [s for ranking in self._rankings for s, _ in ranking]
+        return [s for s in reversed(ranked) if s.blocks and s.seniority > sequence.seniority]
 
     def _make_room(self, count: int, sequence: Sequence) -> None:
         """Pre-empt from the ranking's end until `count` blocks are free or on their way.
 
-        Only the younger gives way. One with work in flight is marked, and gives its blocks when that landed.
+        Only the junior gives way. One with work in flight is marked, and gives its blocks when that landed.
         """
-        ranked = [s for ranking in self._rankings for s, _ in ranking]
-        younger = [s for s in reversed(ranked) if s.id > sequence.id and s.blocks]
-        coming = sum(len(s.blocks) for s in younger if s.leaving)
-        if self.pool.available + sum(len(s.blocks) for s in younger) < count:
+        junior = self._giving_way(sequence)
+        coming = sum(len(s.blocks) for s in junior if s.leaving)
+        if self.pool.available + sum(len(s.blocks) for s in junior) < count:
             return
-        for victim in younger:
+        for victim in junior:
             if self.pool.available + coming >= count:
                 break
             if not victim.in_flight:
@@ -135,6 +160,7 @@ class Residency:
     def preempt(self, sequence: Sequence) -> None:
         self.preemptions += 1
         sequence.lost = sequence.computed
+        sequence.owed = max(sequence.owed, sequence.computed)
         self.release(sequence)
         _remove(self.running, sequence)
         self.enqueue(sequence)
@@ -162,6 +188,6 @@ class Residency:
 
 
 def _remove(ordered: list[Sequence], sequence: Sequence) -> None:
-    i = bisect_left(ordered, sequence.id, key=_by_id)
+    i = bisect_left(ordered, sequence.seniority, key=_by_seniority)
     assert ordered[i] is sequence
     del ordered[i]

@@ -1,114 +1,122 @@
 """Four verbs: add, cancel, plan, commit. Pure: time comes in as a number, decisions go out as data.
 
-Owns mechanism: the budget, the batches in flight, how a request begins and ends. Preference is the policy's:
-a plan walks its ranking and grants each sequence the least of its cap, the budget and its blocks. Who holds
-blocks is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
+Owns mechanism: the batches in flight, how a request begins and ends, what is learned from a step. Preference
+is the policy's: a plan walks its ranking and grants each sequence the least of its cap, the budget and its
+blocks (`step.py`). Who holds blocks is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from headway.core.account import to_ns
+from headway.core.admission import Backlog, comes_too_late, never_runs, prompt_tokens_ahead, queue_is_full
+from headway.core.forecast import Forecast, Profile
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
-from headway.core.policies.preference import Policy, Ranking, View
+from headway.core.policies.preference import Policy, View
+from headway.core.records import Record, infeasible
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
+from headway.core.slo import BUILT_IN, Overload, ServiceClass
+from headway.core.step import Step
 from headway.core.types import (
     Accepted,
     Batch,
     Cancel,
     Event,
     Finished,
-    Grown,
-    Joined,
     Outcome,
     PromptScored,
     Reason,
-    Refusal,
     Refused,
     Request,
     Result,
-    Slice,
     Stepped,
     Token,
 )
 
 
+reviewed_every = 8  # steps between two looks at which targets can be met at all
+
+
 class Plan(NamedTuple):
     batch: Batch | None
     wake_s: float | None  # plan again by then though nothing happened
-
-
-class _Step(NamedTuple):
-    """A batch in the making."""
-
-    joined: list[Joined]
-    grown: list[Grown]
-    slices: list[Slice]
-    sequences: list[Sequence]
+    events: list[Event]  # who ended before it began
 
 
 class _Flight(NamedTuple):
     batch: Batch
-    sequences: list[Sequence]  # beside the batch's slices
-    prompt_tokens: int
-    budget: int
+    step: Step
+    forecast_s: float
 
 
 class Scheduler:
     """`exclusive`: the executor takes a sequence in one batch at a time, though it takes several batches."""
 
     def __init__(
-        self, limits: Limits, policy: Policy, memory: MemoryRule, *, exclusive: bool = False
+        self,
+        limits: Limits,
+        policy: Policy,
+        memory: MemoryRule,
+        *,
+        classes: Mapping[str, ServiceClass] = BUILT_IN,
+        profile: Profile = Profile(),
+        exclusive: bool = False,
     ) -> None:
         self.limits = limits
         self.policy = policy
+        self.classes = classes
         self.residency = Residency(limits, memory)
+        self.forecast = Forecast(profile)
+        self.records: defaultdict[str, Record] = defaultdict(Record)  # by class
         self._memory = memory
         self._exclusive = exclusive
         self._policy_state = policy.first_state
+        self._backlog = Backlog()
+        self._infeasible: tuple[tuple[str, str], ...] = ()
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._held_back = 0  # followers, see _bring_followers
         self._flights: deque[_Flight] = deque()
         self._next_id = 0
         self._batch_id = 0
-        self._last_end_s = 0.0
+        self._last_end_s = self._last_step_s = 0.0
+        self._steps = 0
 
     # ---- add and cancel
 
     def add(self, request: Request, now: float) -> list[Event]:
-        """Accept a request, or refuse what could never run and what finds the queue full."""
+        """Accept a request, or refuse what could never run, what would come too late, what finds no place."""
         assert request.id not in self._live, f"request id {request.id} is in use"
-        refused = self._refusal(request, now)
-        if refused is not None:
-            return [refused]
-        first, *followers = (Sequence(self._next_id + i, request, i) for i in range(request.choices))
+        served = self._class_for(request, now)
+        if isinstance(served, Refused):
+            return [served]
+        level = served.level if self.policy.heeds_levels else 0
+        choices = [Sequence(self._next_id + i, request, i, now) for i in range(request.choices)]
+        for sequence in choices:
+            sequence.serve_as(served, level)
         self._next_id += request.choices
-        self._live[request.id] = [first, *followers]
+        self._live[request.id] = choices
+        first, *followers = choices
         first.followers = followers
         self._held_back += len(followers)
         self.residency.enqueue(first)
-        return [Accepted(request.id, now)]
+        return [Accepted(request.id, now, served.name)]
 
-    def _refusal(self, request: Request, now: float) -> Refused | None:
-        limits, prompt, output = self.limits, len(request.prompt), request.sampling.max_tokens
-        assert min(prompt, output, request.choices) >= 1, "the door lets no empty request in"
-        asked = f"the prompt has {prompt} tokens and max_tokens is {output}, {prompt + output} together"
-        if prompt + output > limits.max_model_len:
-            text = f"{asked}; the context holds {limits.max_model_len}"
-            return Refused(request.id, now, Refusal.TOO_LONG, text)
-        held = self._memory(prompt, prompt + output, limits.max_model_len)
-        if max(held, prompt + output) > limits.blocks * limits.block_size:
-            text = f"{asked}; the KV cache holds {limits.blocks * limits.block_size}"
-            return Refused(request.id, now, Refusal.NEVER_FITS, text)
-        if request.choices > limits.max_queued:
-            text = f"{request.choices} choices are asked for; the queue holds {limits.max_queued}"
-            return Refused(request.id, now, Refusal.NEVER_FITS, text)
-        if self.queued + request.choices > limits.max_queued:
-            text = f"{self.queued} sequences are queued; the limit is {limits.max_queued}"
-            return Refused(request.id, now, Refusal.OVERLOADED, text, limits.retry_after_s)
-        return None
+    def _class_for(self, request: Request, now: float) -> ServiceClass | Refused:
+        """The class it is served as."""
+        served = self.classes[request.service_class]
+        refused = never_runs(request, self.limits, self._memory, now)
+        refused = refused or queue_is_full(request, self.queued, self.limits, now)
+        if refused is not None or served.on_overload is Overload.ACCEPT or not self.residency.busy:
+            return refused or served
+        ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
+        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.forecast.token_s)
+        refused = comes_too_late(request, served, first_token_s, now)
+        if refused is not None and served.downgrade_to is not None:
+            return self.classes[served.downgrade_to]
+        return refused or served
 
     @property
     def queued(self) -> int:
@@ -130,60 +138,35 @@ class Scheduler:
 
     def plan(self, now: float) -> Plan:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
-        limits = self.limits
-        residency = self.residency
-        view = View(residency.running, residency.waiting, limits.max_seqs, limits.max_step_tokens)
+        limits, residency = self.limits, self.residency
+        view = View(
+            residency.running,
+            residency.waiting,
+            limits.max_seqs,
+            limits.max_step_tokens,
+            self.forecast,
+            self.classes,
+            self.records,
+            self._steps,
+            self._last_step_s,
+            self._infeasible,
+        )
         preference = self.policy.rank(view, now, self._policy_state)
         self._policy_state = preference.state
-        budget = min(preference.budget, limits.max_step_tokens)
+        ended: list[Event] = [self._end(s, Reason.EXPIRED, now) for s in preference.expired]
+        step = Step(min(preference.budget, limits.max_step_tokens))
         residency.begin_plan(preference.alternatives)
-        step = _Step([], [], [], [])
-        prompt_tokens = 0
         for ranking in preference.alternatives:
-            prompt_tokens = self._grant(ranking, budget, step)
+            step.grant(ranking, residency, exclusive=self._exclusive)
             if step.slices:
                 break
         else:
-            return Plan(None, preference.wake_s)
+            return Plan(None, preference.wake_s, ended)
         self._batch_id += 1
         gone, residency.gone = tuple(residency.gone), []
-        batch = Batch(self._batch_id, gone, tuple(step.joined), tuple(step.grown), tuple(step.slices))
-        self._flights.append(_Flight(batch, step.sequences, prompt_tokens, budget))
-        return Plan(batch, preference.wake_s)
-
-    def _grant(self, ranking: Ranking, budget: int, step: _Step) -> int:
-        """Walk the ranking until the budget is spent. Returns how many of the tokens are prompt work."""
-        prompt_tokens = 0
-        exclusive, add_slice, add_sequence = self._exclusive, step.slices.append, step.sequences.append
-        for sequence, cap in ranking:
-            if budget <= 0:
-                break
-            if not sequence.blocks:
-                joined = self.residency.join(sequence) if cap > 0 else None
-                if joined is None:
-                    continue
-                step.joined.append(joined)
-            start, known = sequence.granted, sequence.known
-            count = known - start
-            if count > cap or count > budget:
-                count = min(cap, budget)
-            if count <= 0 or sequence.leaving or (exclusive and start > sequence.computed):
-                continue
-            end = start + count
-            if end > sequence.room:
-                grown = self.residency.grow(sequence, end)
-                if grown is None:
-                    continue
-                step.grown.append(grown)
-            sequence.granted = end
-            if end == known and end < sequence.last:
-                sequence.known = end + 1  # the token being sampled: promised
-            if count > 1 or start < sequence.prompt_tokens:
-                prompt_tokens += count
-            budget -= count
-            add_slice(Slice(sequence.id, start, count, end == known))
-            add_sequence(sequence)
-        return prompt_tokens
+        batch = step.as_batch(self._batch_id, gone)
+        self._flights.append(_Flight(batch, step, self.forecast.seconds(step.load)))
+        return Plan(batch, preference.wake_s, ended)
 
     # ---- commit
 
@@ -191,25 +174,18 @@ class Scheduler:
         """Take in the oldest batch's result: tokens, ends, blocks for the prefix index, one frame."""
         flight, residency = self._flights.popleft(), self.residency
         assert flight.batch.id == result.batch_id, "results come in the order of their batches"
-        at_s = result.end_s
-        start_s = max(result.start_s, self._last_end_s)
-        self._last_end_s = at_s
+        start_s, at_s = max(result.start_s, self._last_end_s), result.end_s
         events: list[Event] = []
-        add_event = events.append
+        self._book(flight.step, start_s, at_s)
         prefix_cache, size = self.limits.prefix_cache, self.limits.block_size
-        tokens = 0
         for slice, sequence, outcome in zip(
-            flight.batch.slices, flight.sequences, result.outcomes, strict=True
+            flight.batch.slices, flight.step.sequences, result.outcomes, strict=True
         ):
-            count = slice.count
-            tokens += count
-            computed = sequence.computed = slice.start + count
-            residency.room_computed += count
-            if sequence.first_step_s is None:
-                sequence.first_step_s = start_s
+            computed = sequence.computed = slice.start + slice.count
+            residency.room_computed += slice.count
             if sequence.ended or outcome.failure is not None:
                 if not sequence.ended:
-                    add_event(self._end(sequence, Reason.ERROR, at_s, detail=outcome.failure or ""))
+                    events.append(self._end(sequence, Reason.ERROR, at_s, detail=outcome.failure or ""))
                 elif not sequence.in_flight:
                     residency.release(sequence)
                 continue
@@ -219,22 +195,42 @@ class Scheduler:
                 known = max(0, sequence.scored - slice.start)  # some are scored again after a pre-emption
                 scores = outcome.prompt_logprobs[known:]
                 sequence.scored += len(scores)
-                add_event(PromptScored(sequence.request.id, sequence.choice, scores))
+                events.append(PromptScored(sequence.request.id, sequence.choice, scores))
             if outcome.tokens:
-                self._append(sequence, outcome, at_s, add_event)
+                self._append(sequence, outcome, at_s, events.append)
             if sequence.leaving and not sequence.in_flight:
                 residency.preempt(sequence)
-        add_event(self._frame(flight, at_s - start_s, at_s, tokens))
+        self._learn(flight.step, at_s - start_s)
+        events.append(self._frame(flight, at_s - start_s, at_s))
+        self._steps += 1
+        self._last_end_s, self._last_step_s = at_s, at_s - start_s
         return events
+
+    def _book(self, step: Step, start_s: float, end_s: float) -> None:
+        """Account for the step's time, and for the time before it, of all that are in it and live."""
+        start_ns, end_ns, last_end_ns = to_ns(start_s), to_ns(end_s), to_ns(self._last_end_s)
+        decode_share = step.own_share(self.forecast, None)
+        for slice, sequence in zip(step.slices, step.sequences, strict=True):
+            if sequence.ended:
+                continue
+            if sequence.first_step_s is None:
+                sequence.first_step_s = start_s
+            account, lost = sequence.account, sequence.is_lost
+            if account.until_ns < start_ns:
+                account.pause(start_ns, lost=lost, between_steps=account.until_ns == last_end_ns)
+            prompt = slice.count > 1 or slice.start < sequence.prompt_tokens
+            share = step.own_share(self.forecast, slice) if prompt else decode_share
+            account.step(end_ns, share, lost=lost, prompt=slice.start < sequence.prompt_tokens)
 
     def _append(
         self, sequence: Sequence, outcome: Outcome, at_s: float, add_event: Callable[[Event], None]
     ) -> None:
         """Add what was sampled, up to the token that ends the sequence; beyond it is surplus."""
-        if sequence.first_token_s is None:
-            sequence.first_token_s = at_s
         if sequence.followers:
             self._bring_followers(sequence)
+        record, itl_s = self.records[sequence.service_class.name], sequence.targets.itl_s
+        if itl_s is not None and sequence.first_token_s is not None:
+            record.gap(at_s - sequence.last_token_s > itl_s)
         request_id, choice, sampling = sequence.request.id, sequence.choice, sequence.sampling
         for i, token in enumerate(outcome.tokens):
             sequence.tokens.append(token)
@@ -244,7 +240,19 @@ class Scheduler:
                 return add_event(self._end(sequence, Reason.STOP, at_s))
             if len(sequence.tokens) > sequence.last:
                 return add_event(self._end(sequence, Reason.LENGTH, at_s))
+        sequence.token_at(at_s, record.output_p90)
         return None
+
+    def _learn(self, step: Step, step_s: float) -> None:
+        self.forecast.observe(step.load, step_s)
+        if step.prompt_tokens or self.residency.waiting:
+            self._backlog.observe(step_s, step.prompt_tokens)
+        if self._steps % reviewed_every == 0:
+            self._infeasible = tuple(
+                (name, target)
+                for name, served in self.classes.items()
+                for target in infeasible(served, self.forecast, self.records[name].output_p90)
+            )
 
     def _bring_followers(self, sequence: Sequence) -> None:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""
@@ -268,16 +276,18 @@ class Scheduler:
             self._held_back -= 1
         else:
             self.residency.withdraw(sequence)
+        if reason in (Reason.STOP, Reason.LENGTH):
+            self.records[sequence.service_class.name].ended(sequence.output_tokens)
         return sequence.finish(reason, at_s, keep, detail)
 
-    def _frame(self, flight: _Flight, step_s: float, at_s: float, tokens: int) -> Stepped:
-        residency, pool = self.residency, self.residency.pool
+    def _frame(self, flight: _Flight, step_s: float, at_s: float) -> Stepped:
+        residency, pool, step = self.residency, self.residency.pool, flight.step
         frame = Stepped(
             at_s=at_s,
             step_s=step_s,
-            tokens=tokens,
-            prompt_tokens=flight.prompt_tokens,
-            sequences=len(flight.sequences),
+            tokens=step.load.tokens,
+            prompt_tokens=step.prompt_tokens,
+            sequences=len(step.slices),
             running=len(residency.running),
             waiting=self.queued,
             blocks_free=pool.available - pool.cached,
@@ -288,7 +298,10 @@ class Scheduler:
             recomputed_tokens=residency.recomputed_tokens,
             prefix_query_tokens=residency.prefix_query_tokens,
             prefix_hit_tokens=residency.prefix_hit_tokens,
-            budget=flight.budget,
+            budget=step.budget,
+            forecast_s=flight.forecast_s,
+            forecast_error=self.forecast.median_error,
+            infeasible=self._infeasible,
         )
         residency.preemptions = residency.recomputed_tokens = 0
         residency.prefix_query_tokens = residency.prefix_hit_tokens = 0

@@ -13,18 +13,23 @@ the moves.
 
 from array import array
 from dataclasses import replace
+from math import inf
 
+from headway.core.account import Account, to_ns
 from headway.core.blocks import chain_digest, root_digest
+from headway.core.slo import Made, ServiceClass, Targets, is_missed, next_due_s
 from headway.core.types import Finished, Reason, Request, Sampling
 
 
 class Sequence:
     __slots__ = (
+        "account",
         "blocks",
         "cached_tokens",
         "choice",
         "computed",
         "digests",
+        "due_s",
         "ended",
         "first_step_s",
         "first_token_s",
@@ -34,19 +39,27 @@ class Sequence:
         "indexed",
         "known",
         "last",
+        "last_token_s",
         "leaving",
+        "level",
         "lost",
+        "missed",
+        "owed",
         "prompt_tokens",
         "request",
         "room",
         "sampling",
         "scored",
+        "seniority",
+        "service_class",
+        "targets",
         "tokens",
     )
 
-    def __init__(self, id: int, request: Request, choice: int) -> None:
+    def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
         self.id = id  # its arrival number: a smaller one is older
         self.request = request
+        self.account = Account(request.arrival_s, now)
         self.choice = choice
         # The prompt is scored by the first choice alone; the others may share its blocks.
         self.sampling: Sampling = (
@@ -66,10 +79,35 @@ class Sequence:
         self.cached_tokens = 0
         self.followers: list[Sequence] = []  # other choices, held back until they can share this one's prompt
         self.lost = 0  # tokens that were computed when it last gave way
+        self.owed = 0  # until so many are computed again, its time is pre-emption's
         self.leaving = False  # gives its blocks up as soon as nothing of it is in flight
         self.ended = False
         self.first_step_s: float | None = None
         self.first_token_s: float | None = None
+        self.last_token_s = inf
+        self.due_s = inf  # when its next token must be there; before the first one nobody reads it
+        self.missed = False  # a target is missed for good
+
+    def serve_as(self, service_class: ServiceClass, level: int) -> None:
+        """Take a class's contract. Seniority is written down here: who is senior is never pre-empted for a junior."""
+        self.service_class = service_class
+        self.targets: Targets = service_class.targets.loosened(self.request.loosened)
+        self.level = level
+        self.seniority = (level, self.id)
+
+    def token_at(self, at_s: float, expected_tokens: float) -> None:
+        """Its newest token came; by when is the next one due?"""
+        if self.first_token_s is None:
+            self.first_token_s = at_s
+        self.last_token_s = at_s
+        if self.targets.deadline_s is None:
+            self.due_s = inf if self.targets.itl_s is None else at_s + self.targets.itl_s
+        else:
+            expected = min(expected_tokens, self.sampling.max_tokens)
+            made = Made(self.request.arrival_s, self.first_token_s, at_s, self.output_tokens, expected)
+            self.due_s = next_due_s(self.targets, made)
+        if not self.missed:
+            self.missed = is_missed(self.targets, self.request.arrival_s, self.first_token_s, at_s)
 
     @property
     def remaining(self) -> int:
@@ -118,8 +156,9 @@ class Sequence:
         """Mark the end and account for the time: every nanosecond from arrival to `at_s` in one share."""
         assert not self.ended, "a sequence ends once"
         self.ended = True
-        stamps = (self.request.arrival_s, self.first_step_s, self.first_token_s, at_s)
-        arrival, first_step, first_token, end = (round((at_s if s is None else s) * 1e9) for s in stamps)
+        if self.in_flight and self.account.until_ns < to_ns(at_s):
+            self.account.step(to_ns(at_s), 1.0, lost=self.is_lost, prompt=self.computed < self.prompt_tokens)
+        self.account.pause(to_ns(at_s), lost=self.is_lost, between_steps=False)
         return Finished(
             request_id=self.request.id,
             choice=self.choice,
@@ -128,8 +167,11 @@ class Sequence:
             prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached_tokens,
             output_tokens=self.output_tokens if keep is None else min(keep, self.output_tokens),
-            queue_ns=first_step - arrival,
-            prefill_ns=first_token - first_step,
-            decode_ns=end - first_token,
+            spent_ns=self.account.shares(),
             detail=detail,
         )
+
+    @property
+    def is_lost(self) -> bool:
+        """It gave way, and has not yet computed again what it had then."""
+        return self.computed < self.owed

@@ -69,25 +69,55 @@ BATCH = ServiceClass(name="batch", level=10)
 BUILT_IN: Mapping[str, ServiceClass] = {c.name: c for c in (CHAT, INTERACTIVE, BATCH)}
 
 banked_gaps = 3.0  # a stream that is ahead of its deadline may pause for so many of its gaps, not longer
+deadline_share = 0.95  # of a deadline that is planned with; the rest is for what nobody foresees
 
 
 def first_due_s(targets: Targets, arrival_s: float, decode_s: float) -> float:
     """When the first token must be there, if the rest of the answer takes `decode_s`. inf: no promise."""
     due_s = inf if targets.ttft_s is None else arrival_s + targets.ttft_s
     if targets.deadline_s is not None:
-        due_s = min(due_s, arrival_s + targets.deadline_s - decode_s)
+        due_s = min(due_s, arrival_s + deadline_share * targets.deadline_s - decode_s)
     return due_s
 
 
-def next_due_s(targets: Targets, arrival_s: float, last_s: float, tokens_left: float) -> float:
-    """When the token after the one at `last_s` must be there. inf: no promise, or it is broken already.
+def pace_s(targets: Targets, expected_tokens: float) -> float:
+    """The gap between tokens that keeps the promise, when nothing has been banked. inf: no promise."""
+    gap_s = inf if targets.itl_s is None else targets.itl_s
+    if targets.deadline_s is None:
+        return gap_s
+    left_s = deadline_share * targets.deadline_s - (targets.ttft_s or 0.0)
+    return min(gap_s, max(left_s, 0.0) / max(expected_tokens, 1.0))
 
-    A target for gaps is one for each gap, so nothing can be banked. A deadline leaves (time left) / (tokens
-    left) for each token; what a stream is ahead it may use up, `banked_gaps` of them at a time.
+
+class Made(NamedTuple):
+    """How far an answer has come."""
+
+    arrival_s: float
+    first_s: float  # when its first token came
+    last_s: float  # and its last one so far
+    tokens: int
+    expected: float  # tokens that it will have
+
+
+def next_due_s(targets: Targets, made: Made) -> float:
+    """When the next token must be there. inf: no promise.
+
+    A target for gaps is one for each gap, so nothing can be banked. A deadline gives every expected token its
+    place on the line from the first token to the end; a stream that is ahead of the line may use that up,
+    `banked_gaps` of its gaps at a time.
     """
-    due_s = inf if targets.itl_s is None else last_s + targets.itl_s
-    if targets.deadline_s is not None:
-        left_s = arrival_s + targets.deadline_s - last_s
-        if left_s > 0:
-            due_s = min(due_s, last_s + min(left_s, banked_gaps * left_s / max(tokens_left, 1.0)))
-    return due_s
+    due_s = inf if targets.itl_s is None else made.last_s + targets.itl_s
+    if targets.deadline_s is None:
+        return due_s
+    end_s = made.arrival_s + deadline_share * targets.deadline_s
+    left = max(1.0, made.expected - made.tokens)
+    gap_s = max(0.0, end_s - made.first_s) / max(1.0, made.expected - 1.0)
+    return min(due_s, max(end_s - (left - 1.0) * gap_s, made.last_s), made.last_s + banked_gaps * gap_s)
+
+
+def is_missed(targets: Targets, arrival_s: float, first_s: float | None, now: float) -> bool:
+    """Whether a target is missed for good: the first token came, or would now come, too late; or the last."""
+    waited_s = (now if first_s is None else first_s) - arrival_s
+    if targets.ttft_s is not None and waited_s > targets.ttft_s:
+        return True
+    return targets.deadline_s is not None and now - arrival_s > targets.deadline_s

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from headway.core.slo import Targets
+
 type_code = "i"  # of every token array
 
 
@@ -19,6 +21,7 @@ class Reason(StrEnum):
     LENGTH = "length"  # max_tokens or the context was reached
     CANCELLED = "cancelled"  # the client left
     ERROR = "error"  # the executor failed this sequence, or died
+    EXPIRED = "expired"  # its deadline, or the most its class waits, passed before its first slice
 
 
 class Refusal(StrEnum):
@@ -27,6 +30,7 @@ class Refusal(StrEnum):
     TOO_LONG = "too_long"  # prompt + max_tokens over the context
     NEVER_FITS = "never_fits"  # alone on an idle engine it would still not fit the pool, or the queue
     OVERLOADED = "overloaded"  # the queue is at its limit
+    TOO_LATE = "too_late"  # its first token would come too late, and its class refuses rather than wait
     CLOSING = "closing"  # the engine drains
 
 
@@ -64,7 +68,8 @@ class Request:
     sampling: Sampling
     arrival_s: float
     choices: int = 1
-    service_class: str = "default"
+    service_class: str = "chat"
+    loosened: Targets = Targets()  # the request's own targets, where they are later than its class's
     cache_salt: bytes = b""
 
 
@@ -144,6 +149,7 @@ class Result(NamedTuple):
 class Accepted(NamedTuple):
     request_id: int
     at_s: float
+    service_class: str  # as which it is served: the one asked for, or what that is downgraded to
 
 
 class Refused(NamedTuple):
@@ -170,8 +176,26 @@ class PromptScored(NamedTuple):
     logprobs: tuple[Logprob, ...]
 
 
+class Shares(NamedTuple):
+    """Where a sequence's time went: integer nanoseconds that add up to end - arrival, each instant in one.
+
+    In a step with others' prompts `interference` is what these made it longer, by the forecast.
+    """
+
+    queue: int = 0
+    prefill: int = 0  # its own
+    interference: int = 0
+    decode: int = 0
+    preemption: int = 0  # from losing its blocks until what it had is computed again
+    host: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self)
+
+
 class Finished(NamedTuple):
-    """A sequence's end. The three shares are integer nanoseconds and add up to end - arrival."""
+    """A sequence's end."""
 
     request_id: int
     choice: int
@@ -180,9 +204,7 @@ class Finished(NamedTuple):
     prompt_tokens: int
     cached_tokens: int  # of the prompt, found in the prefix index when it first joined
     output_tokens: int
-    queue_ns: int
-    prefill_ns: int
-    decode_ns: int
+    spent_ns: Shares
     detail: str = ""  # for ERROR: what happened
 
 
@@ -205,6 +227,9 @@ class Stepped(NamedTuple):
     prefix_query_tokens: int
     prefix_hit_tokens: int
     budget: int
+    forecast_s: float  # what the step was expected to take
+    forecast_error: float  # of late: the median of |actual / forecast - 1|
+    infeasible: tuple[tuple[str, str], ...] = ()  # (class, target) that no load, however small, would meet
 
 
 Event = Accepted | Refused | Token | PromptScored | Finished | Stepped

@@ -20,11 +20,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a request's time went; the three add up to the total."""
+    """Where a request's time went; the shares add up to the total (docs/definitions.md says what each is)."""
 
     queue_s: float
     prefill_s: float
+    interference_s: float
     decode_s: float
+    preemption_s: float
+    host_s: float
     total_s: float
 
 
@@ -100,5 +103,4 @@ class Assembly:
 
 
 def _timings(end: Finished) -> Timings:
-    queue, prefill, decode = end.queue_ns, end.prefill_ns, end.decode_ns
-    return Timings(queue / 1e9, prefill / 1e9, decode / 1e9, (queue + prefill + decode) / 1e9)
+    return Timings(*(ns / 1e9 for ns in (*end.spent_ns, end.spent_ns.total)))

@@ -20,6 +20,7 @@ _vllm_reasons = {
     Reason.LENGTH: "length",
     Reason.CANCELLED: "abort",
     Reason.ERROR: "error",
+    Reason.EXPIRED: "timeout",
 }
 
 
@@ -72,7 +73,7 @@ class _Collector:
         yield _counter("headway:finished", "Sequences ended.", ("class", "reason"), finished)
         refused = [((name, reason), count) for (name, reason), count in ledger.refused.items()]
         yield _counter("headway:rejected", "Requests refused by the engine.", ("class", "reason"), refused)
-        causes = {Reason.CANCELLED: "cancelled", Reason.ERROR: "failed"}
+        causes = {Reason.CANCELLED: "cancelled", Reason.ERROR: "failed", Reason.EXPIRED: "expired"}
         aborted = [
             ((cause,), sum(count for (_, reason), count in ledger.finished.items() if reason is ended))
             for ended, cause in causes.items()

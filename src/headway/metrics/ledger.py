@@ -134,8 +134,8 @@ class Ledger:
         latencies, stamps = self.latencies[request.service_class], request.token_s[event.choice]
         decode_s = stamps[event.output_tokens - 1] - stamps[0]
         latencies.e2e.observe(stamps[event.output_tokens - 1] - request.arrival_s)
-        latencies.queue.observe(event.queue_ns / 1e9)
-        latencies.prefill.observe(event.prefill_ns / 1e9)
+        latencies.queue.observe(event.spent_ns.queue / 1e9)
+        latencies.prefill.observe(event.spent_ns.prefill / 1e9)
         latencies.decode.observe(decode_s)
         if event.output_tokens > 1:
             latencies.tpot.observe(decode_s / (event.output_tokens - 1))

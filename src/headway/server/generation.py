@@ -19,6 +19,7 @@ from headway.core.types import (
     Refusal,
     Refused,
     Request,
+    Shares,
     Stepped,
     Token,
 )
@@ -36,19 +37,6 @@ class Usage:
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Integer nanoseconds of the choice that ended last. The first three add up to the fourth."""
-
-    queue_ns: int
-    prefill_ns: int
-    decode_ns: int
-
-    @property
-    def total_ns(self) -> int:
-        return self.queue_ns + self.prefill_ns + self.decode_ns
 
 
 class Generation:
@@ -138,6 +126,8 @@ class Generation:
         if event.reason is Reason.ERROR:
             log.error("request %d failed in the engine: %s", event.request_id, event.detail)
             raise ApiError(500, "the engine failed this request; the server's log says more")
+        if event.reason is Reason.EXPIRED:
+            raise ApiError(504, "the request waited for as long as its class allows", code="expired")
         if event.reason is Reason.CANCELLED:
             raise ApiError(503, "the request was cancelled", retry_after_s=1.0)
         self._by_key[event.request_id, event.choice].finish(event)
@@ -150,11 +140,10 @@ class Generation:
         return Usage(prompts, sum(c.output_tokens for c in self.choices), sum(cached))
 
     @property
-    def timings(self) -> Timings:
-        """Known at the end."""
+    def timings(self) -> Shares:
+        """Of the choice that ended last."""
         ends = [c.finished for c in self.choices if c.finished is not None]
-        last = max(ends, key=lambda end: end.at_s)
-        return Timings(last.queue_ns, last.prefill_ns, last.decode_ns)
+        return max(ends, key=lambda end: end.at_s).spent_ns
 
 
 def _unscored(request: Request) -> list[Logprob]:
@@ -173,7 +162,7 @@ def _behind(error: TooSlow) -> ApiError:
 
 def _refused(event: Refused) -> ApiError:
     match event.reason:
-        case Refusal.OVERLOADED:
+        case Refusal.OVERLOADED | Refusal.TOO_LATE:
             wait_s = event.retry_after_s or 1.0
             return ApiError(429, event.message, code="overloaded", retry_after_s=wait_s)
         case Refusal.CLOSING:

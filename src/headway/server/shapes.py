@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any, Protocol
 
-from headway.core.types import Logprob, Reason
+from headway.core.types import Logprob, Reason, Shares
 from headway.server.choice import Delta
-from headway.server.generation import Timings, Usage
+from headway.server.generation import Usage
 from headway.text.tokenizer import Tokenizer
 
 Json = dict[str, Any]
@@ -19,7 +19,7 @@ finish_reasons = {Reason.STOP: "stop", Reason.LENGTH: "length"}
 
 
 class Shape(Protocol):
-    def answer(self, choices: Sequence[Delta], usage: Usage, timings: Timings) -> Json:
+    def answer(self, choices: Sequence[Delta], usage: Usage, timings: Shares) -> Json:
         """The whole answer; each choice's deltas have been joined."""
         ...
 
@@ -45,14 +45,10 @@ def usage_json(usage: Usage) -> Json:
     }
 
 
-def timings_json(timings: Timings) -> Json:
-    """Milliseconds; the first three add up to the total."""
-    return {
-        "queue_ms": timings.queue_ns / 1e6,
-        "prefill_ms": timings.prefill_ns / 1e6,
-        "decode_ms": timings.decode_ns / 1e6,
-        "total_ms": timings.total_ns / 1e6,
-    }
+def timings_json(timings: Shares) -> Json:
+    """Milliseconds; the shares add up to the total."""
+    shares = {f"{name}_ms": ns / 1e6 for name, ns in timings._asdict().items()}
+    return {**shares, "total_ms": timings.total / 1e6}
 
 
 class ChatShape:
@@ -61,7 +57,7 @@ class ChatShape:
         self._tokenizer = tokenizer
         self._with_logprobs = logprobs
 
-    def answer(self, choices: Sequence[Delta], usage: Usage, timings: Timings) -> Json:
+    def answer(self, choices: Sequence[Delta], usage: Usage, timings: Shares) -> Json:
         return {
             **self._head,
             "object": "chat.completion",
@@ -126,7 +122,7 @@ class CompletionShape:
         self._tokenizer = tokenizer
         self._with_logprobs = logprobs
 
-    def answer(self, choices: Sequence[Delta], usage: Usage, timings: Timings) -> Json:
+    def answer(self, choices: Sequence[Delta], usage: Usage, timings: Shares) -> Json:
         return {
             **self._head,
             "choices": [self._choice(c.index, c.text, self._logprobs(c), _finish_reason(c)) for c in choices],

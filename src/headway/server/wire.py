@@ -10,6 +10,7 @@ from typing import NewType
 
 import msgspec
 
+from headway.core.slo import Targets
 from headway.core.types import (
     Accepted,
     Cancel,
@@ -45,6 +46,7 @@ class Submit(msgspec.Struct, array_like=True, frozen=True, tag=0):
     arrival_s: float
     choices: int
     service_class: str
+    loosened: Targets
     cache_salt: bytes
 
 
@@ -131,6 +133,7 @@ def request_frame(request: Request) -> Frame:
             request.arrival_s,
             request.choices,
             request.service_class,
+            request.loosened,
             request.cache_salt,
         )
     )
@@ -167,6 +170,7 @@ def read_letter(body: bytes) -> Request | Cancel:
         letter.arrival_s,
         letter.choices,
         letter.service_class,
+        letter.loosened,
         letter.cache_salt,
     )
 

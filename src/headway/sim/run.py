@@ -1,6 +1,6 @@
 """Put a virtual world together and run it to its end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from headway.core.memory import MemoryRule
 from headway.core.policies import Policy
 from headway.core.ports import Executor
 from headway.core.scheduler import Scheduler
+from headway.core.slo import BUILT_IN, ServiceClass
 from headway.core.types import Batch, Cancel, Event, Request, Result
 from headway.sim.executor import SimExecutor
 from headway.sim.inbox import VirtualInbox
@@ -65,9 +66,10 @@ def make_world(
     memory: MemoryRule,
     clock: VirtualClock,
     executor: SimExecutor,
+    classes: Mapping[str, ServiceClass] = BUILT_IN,
 ) -> World:
     """An engine whose arrivals are `letters` and whose device is `executor`, both on `clock`."""
     trace, log = DecisionLog(executor), EventLog()
-    scheduler = Scheduler(limits, policy, memory, exclusive=executor.exclusive)
+    scheduler = Scheduler(limits, policy, memory, classes=classes, exclusive=executor.exclusive)
     engine = Engine(clock, VirtualInbox(clock, executor, letters), trace, log, scheduler)
     return World(engine, clock, trace, log)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
+from headway.core.policies.adaptive import Adaptive
+from headway.core.policies.aimd import Aimd
 from headway.core.policies.decode_first import DecodeFirst
 from headway.core.policies.preference import Policy, Preference, View
 from headway.core.policies.prefill_first import PrefillFirst
@@ -13,6 +15,8 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "prefill-first": PrefillFirst,
     "decode-first": DecodeFirst,
     "stall-free": StallFree,
+    "aimd": Aimd,
+    "adaptive": Adaptive,
 }
 
-__all__ = ["POLICIES", "DecodeFirst", "Policy", "Preference", "PrefillFirst", "StallFree", "Static", "View"]
+__all__ = ["POLICIES", "Adaptive", "Aimd", "DecodeFirst", "Policy", "Preference", "PrefillFirst", "StallFree", "Static", "View"]

@@ -18,6 +18,7 @@ class Fill(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class DecodeFirst:
     refill_share: float = 0.5
+    heeds_levels: bool = False
     first_state: object = Fill(0, False)
 
     def rank(self, view: View, now: float, state: object) -> Preference:

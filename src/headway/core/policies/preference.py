@@ -1,22 +1,32 @@
 """What a policy sees and what it answers. A policy owns preference; the scheduler owns mechanism."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence as Ordered
 from typing import NamedTuple, Protocol
 
+from headway.core.forecast import Forecast
+from headway.core.records import Record
 from headway.core.sequence import Sequence
+from headway.core.slo import ServiceClass
 
 
 class View(NamedTuple):
-    """The scheduler's sequences, each list in order of arrival. Read only; valid during one call."""
+    """The scheduler's sequences, each list in order of seniority. Read only; valid during one call."""
 
     running: Ordered[Sequence]  # hold blocks
     waiting: Ordered[Sequence]  # hold none: new, or pre-empted
     max_seqs: int
     max_step_tokens: int
+    forecast: Forecast
+    classes: Mapping[str, ServiceClass]
+    records: Mapping[str, Record]  # of every class that has had a request
+    steps: int  # that have been committed
+    last_step_s: float  # how long the newest of them took
+    infeasible: tuple[tuple[str, str], ...]  # (class, target) that no load would meet: they govern nothing
 
     @property
     def entrants(self) -> Ordered[Sequence]:
-        """The oldest waiting sequences that the running set has places for."""
+        """The most senior waiting sequences that the running set has places for."""
         return self.waiting[: max(0, self.max_seqs - len(self.running))]
 
 
@@ -33,11 +43,17 @@ class Preference(NamedTuple):
     budget: int  # tokens of this step
     state: object  # handed back at the next call
     wake_s: float | None = None  # ask again at this time though nothing happened
+    expired: tuple[Sequence, ...] = ()  # waited in vain: they end now
 
 
 class Policy(Protocol):
     @property
     def first_state(self) -> object: ...
+
+    @property
+    def heeds_levels(self) -> bool:
+        """Whether classes have ranks: the lower level is senior, and gives way to nobody of a higher one."""
+        ...
 
     def rank(self, view: View, now: float, state: object) -> Preference: ...
 

@@ -10,6 +10,7 @@ from headway.core.policies.preference import Preference, View, decoding, prompti
 
 @dataclass(frozen=True, slots=True)
 class PrefillFirst:
+    heeds_levels: bool = False  # True: strict priority by level, as with vLLM's priority scheduling
     first_state: object = None
 
     def rank(self, view: View, now: float, state: object) -> Preference:

@@ -12,6 +12,7 @@ from headway.core.policies.preference import Preference, View, decoding, prompti
 @dataclass(frozen=True, slots=True)
 class Static:
     batch_wait_s: float = 0.0
+    heeds_levels: bool = False
     first_state: object = frozenset()
 
     def rank(self, view: View, now: float, state: object) -> Preference:

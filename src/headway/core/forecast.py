@@ -1,0 +1,166 @@
+"""How long a step will take, learned on line: a slow shape times a quick measure of the machine's mood.
+
+    seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
+
+One line cannot fit a step: the same work at 1 / 4 / 16 / 64 / 256 tokens takes 45 / 87 / 101 / 208 / 640 ms on
+one CPU. The shape is a Kalman filter on the terms' factors (recursive least squares whose weights drift), in
+units of the first guess. `speed` is the median of the last few actual / shape, so that a single step that the
+system held up moves nothing, and a machine that has become slower is followed within five steps.
+
+Owns the arithmetic; knows no sequences and no targets.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from dataclasses import dataclass
+from operator import mul
+from typing import NamedTuple
+
+
+class Load(NamedTuple):
+    """What a step is made of, as far as its time goes."""
+
+    tokens: int = 0  # of all slices
+    sequences: int = 0
+    context: int = 0  # keys that sequences with one token read, in all
+    pairs: int = 0  # (query, key) pairs of slices with several tokens
+
+    def and_slice(self, start: int, count: int) -> "Load":
+        """With a slice of tokens [start, start + count) added."""
+        tokens, sequences, context, pairs = self
+        if count == 1:
+            return Load(tokens + 1, sequences + 1, context + start + 1, pairs)
+        more = count * start + count * (count + 1) // 2
+        return Load(tokens + count, sequences + 1, context, pairs + more)
+
+    def and_load(self, other: "Load") -> "Load":
+        return Load(*(mine + more for mine, more in zip(self, other, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A first guess: seconds of each term. `token_s[i]` is per token between knots i - 1 and i, and past the last.
+
+    The default is a small model on two cores. It is replaced within some dozens of steps by what is measured.
+    """
+
+    knots: tuple[int, ...] = (4, 16, 64, 256)
+    base_s: float = 0.03
+    token_s: tuple[float, ...] = (0.002, 0.0015, 0.0012, 0.001, 0.001)
+    sequence_s: float = 0.0005
+    context_s: float = 1e-6
+    pair_s: float = 1e-7
+
+    def __post_init__(self) -> None:
+        assert len(self.token_s) == len(self.knots) + 1
+        assert all(low < high for low, high in zip((0, *self.knots), self.knots, strict=False))
+        assert min(self.base_s, *self.token_s, self.sequence_s, self.context_s, self.pair_s) > 0
+
+
+recent_steps = 9  # whose median is the machine's speed
+kept_ratios = 128  # of which the safety factor is the 95th percentile
+reviewed_every = 8  # steps between two looks at it
+first_safety, least_safety, most_safety = 1.3, 1.02, 2.0
+first_doubt = 4.0  # variance of a term's factor before anything is measured: it may well be three times as much
+drift = 2e-5  # added to that variance by each step
+noise = 0.01  # variance of actual / predicted when the shape is right: a tenth
+largest_surprise = 0.3  # of actual / predicted - 1 that is believed of one step
+trial_steps = 16  # the first ones are believed whole
+least_factor, most_doubt = 0.02, first_doubt
+
+
+class Forecast:
+    """Begun from a profile, corrected by every step."""
+
+    def __init__(self, profile: Profile = Profile()) -> None:
+        self.profile = profile
+        units = (profile.base_s, *profile.token_s, profile.sequence_s, profile.context_s, profile.pair_s)
+        self._units = units
+        self._weights = list(units)  # units x factors, so that a forecast is one sum
+        self._factors = [1.0] * len(units)
+        self._doubt = [[first_doubt * (i == j) for j in range(len(units))] for i in range(len(units))]
+        self._speeds: deque[float] = deque(maxlen=recent_steps)
+        self._ratios: deque[float] = deque(maxlen=kept_ratios)
+        self._seen = 0
+        self.speed = 1.0
+        self.safety = first_safety  # times the forecast: what 95 steps in 100 stay under
+        self.median_error = 0.0  # of |actual / predicted - 1|, over the kept steps
+
+    def seconds(self, load: Load) -> float:
+        """What a step of this load takes, as likely more as less."""
+        return self.speed * sum(map(mul, self._weights, self._terms(load)))
+
+    def safe_seconds(self, load: Load) -> float:
+        """What it takes at most, 95 times in 100."""
+        return self.safety * self.seconds(load)
+
+    def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
+        """How many tokens from `start` on, up to `most`, a step of this load may take in and surely end in time."""
+        low, high = 0, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.safe_seconds(load.and_slice(start, middle)) <= within_s:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def efficient_s(self, share: float) -> float:
+        """The shortest step whose prompt tokens go at `share` of the best rate of the knots."""
+        steps = [(knot, self.seconds(Load(knot, 1, 0, knot * knot // 2))) for knot in self.profile.knots]
+        best = max(tokens / seconds for tokens, seconds in steps)
+        return min(seconds for tokens, seconds in steps if tokens / seconds >= share * best)
+
+    @property
+    def token_s(self) -> float:
+        """Seconds a prompt token in a step as large as the knots reach."""
+        many = self.profile.knots[-1]
+        return self.seconds(Load(many, 1, 0, many * many // 2)) / many
+
+    def observe(self, load: Load, actual_s: float) -> None:
+        """Learn from a step. Less than 50 microseconds."""
+        terms = self._terms(load)
+        shape_s = sum(map(mul, self._weights, terms))
+        if actual_s <= 0.0:
+            return
+        ratio = actual_s / (self.speed * shape_s)
+        self._seen += 1
+        self._ratios.append(ratio)
+        if self._seen % reviewed_every == 0:
+            self._review()
+        surprise = ratio - 1.0
+        if self._seen > trial_steps:
+            surprise = max(-largest_surprise, min(largest_surprise, surprise))
+        self._correct([u * t / shape_s for u, t in zip(self._units, terms, strict=True)], surprise)
+        self._speeds.append(actual_s / sum(map(mul, self._weights, terms)))
+        self.speed = sorted(self._speeds)[len(self._speeds) // 2]
+
+    def _terms(self, load: Load) -> list[float]:
+        tokens, sequences, context, pairs = load
+        terms: list[float] = [1.0]
+        low = 0
+        for knot in self.profile.knots:
+            terms.append(min(tokens, knot) - low if tokens > low else 0)
+            low = knot
+        terms += (max(0, tokens - low), sequences, context, pairs)
+        return terms
+
+    def _correct(self, shares: list[float], surprise: float) -> None:
+        """One step of the filter: `shares` are the terms' parts of the forecast, `surprise` what it missed."""
+        doubt = self._doubt
+        spread = [sum(map(mul, row, shares)) for row in doubt]
+        gain = 1.0 / (noise + sum(map(mul, spread, shares)))
+        for i, row in enumerate(doubt):
+            pull = gain * spread[i]
+            if pull:
+                doubt[i] = [d - pull * s for d, s in zip(row, spread, strict=True)]
+                self._factors[i] = max(least_factor, self._factors[i] + pull * surprise)
+                self._weights[i] = self._units[i] * self._factors[i]
+            doubt[i][i] = min(most_doubt, doubt[i][i] + drift)
+
+    def _review(self) -> None:
+        ratios = sorted(self._ratios)
+        self.safety = min(most_safety, max(least_safety, ratios[int(0.95 * (len(ratios) - 1) + 0.5)]))
+        middle = bisect_left(ratios, 1.0)
+        errors = sorted([1.0 - r for r in ratios[:middle]] + [r - 1.0 for r in ratios[middle:]])
+        self.median_error = errors[len(errors) // 2]

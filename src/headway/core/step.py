@@ -1,0 +1,73 @@
+"""A batch in the making, and then in flight: who is granted how much, and what that makes the step.
+
+Owns the walk down a policy's ranking. Knows no requests and no results.
+"""
+
+from headway.core.forecast import Forecast, Load
+from headway.core.policies.preference import Ranking
+from headway.core.residency import Residency
+from headway.core.sequence import Sequence
+from headway.core.types import Batch, Grown, Joined, Slice
+
+
+class Step:
+    """`budget`: tokens it may have."""
+
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.slices: list[Slice] = []
+        self.sequences: list[Sequence] = []  # beside the slices
+        self.prompt_tokens = 0  # of slices that are prompt work, computed again or not
+        self.load = self._bare = Load()  # of everything, and without prompt work
+        self._joined: list[Joined] = []
+        self._grown: list[Grown] = []
+
+    def grant(self, ranking: Ranking, residency: Residency, *, exclusive: bool) -> None:
+        """Walk the ranking until the budget is spent. What is granted is in flight from here on."""
+        left, add_slice, add_sequence = self.budget, self.slices.append, self.sequences.append
+        decodes = context = 0
+        prompts = Load()
+        for sequence, cap in ranking:
+            if left <= 0:
+                break
+            if not sequence.blocks:
+                joined = residency.join(sequence) if cap > 0 else None
+                if joined is None:
+                    continue
+                self._joined.append(joined)
+            start, known = sequence.granted, sequence.known
+            count = known - start
+            if count > cap or count > left:
+                count = min(cap, left)
+            if count <= 0 or sequence.leaving or (exclusive and start > sequence.computed):
+                continue
+            end = start + count
+            if end > sequence.room:
+                grown = residency.grow(sequence, end)
+                if grown is None:
+                    continue
+                self._grown.append(grown)
+            sequence.granted = end
+            if end == known and end < sequence.last:
+                sequence.known = end + 1  # the token being sampled: promised
+            if count > 1 or start < sequence.prompt_tokens:
+                prompts = prompts.and_slice(start, count)
+            else:
+                decodes += 1
+                context += end
+            left -= count
+            add_slice(Slice(sequence.id, start, count, end == known))
+            add_sequence(sequence)
+        self.prompt_tokens = prompts.tokens
+        self._bare = Load(decodes, decodes, context, 0)
+        self.load = self._bare.and_load(prompts)
+
+    def as_batch(self, id: int, gone: tuple[int, ...]) -> Batch:
+        return Batch(id, gone, tuple(self._joined), tuple(self._grown), tuple(self.slices))
+
+    def own_share(self, forecast: Forecast, slice: Slice | None) -> float:
+        """What share of the step's time it would have taken with no prompt work but this slice's (None: none)."""
+        if not self.prompt_tokens or (slice is not None and slice.count == self.prompt_tokens):
+            return 1.0
+        alone = self._bare if slice is None else self._bare.and_slice(slice.start, slice.count)
+        return forecast.seconds(alone) / forecast.seconds(self.load)
