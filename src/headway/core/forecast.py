@@ -10,7 +10,6 @@ system held up moves nothing, and a machine that has become slower is followed w
 Owns the arithmetic; knows no sequences and no targets.
 """
 
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from operator import mul
@@ -80,10 +79,11 @@ class Forecast:
         self._factors = [1.0] * len(units)
         self._doubt = [[first_doubt * (i == j) for j in range(len(units))] for i in range(len(units))]
         self._speeds: deque[float] = deque(maxlen=recent_steps)
-        self._ratios: deque[float] = deque(maxlen=kept_ratios)
+        # Of steps without and with prompts: the many that only decode shall not speak for the few that do not.
+        self._ratios: tuple[deque[float], ...] = (deque(maxlen=kept_ratios), deque(maxlen=kept_ratios))
+        self._safety = [first_safety, first_safety]
         self._seen = 0
         self.speed = 1.0
-        self.safety = first_safety  # times the forecast: what 95 steps in 100 stay under
         self.median_error = 0.0  # of |actual / predicted - 1|, over the kept steps
 
     def seconds(self, load: Load) -> float:
@@ -91,8 +91,8 @@ class Forecast:
         return self.speed * sum(map(mul, self._weights, self._terms(load)))
 
     def safe_seconds(self, load: Load) -> float:
-        """What it takes at most, 95 times in 100."""
-        return self.safety * self.seconds(load)
+        """What it takes at most, 95 times in 100 of its kind."""
+        return self._safety[load.pairs > 0] * self.seconds(load)
 
     def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
         """How many tokens from `start` on, up to `most`, a step of this load may take in and surely end in time."""
@@ -125,7 +125,7 @@ class Forecast:
             return
         ratio = actual_s / (self.speed * shape_s)
         self._seen += 1
-        self._ratios.append(ratio)
+        self._ratios[load.pairs > 0].append(ratio)
         if self._seen % reviewed_every == 0:
             self._review()
         surprise = ratio - 1.0
@@ -159,8 +159,9 @@ class Forecast:
             doubt[i][i] = min(most_doubt, doubt[i][i] + drift)
 
     def _review(self) -> None:
-        ratios = sorted(self._ratios)
-        self.safety = min(most_safety, max(least_safety, ratios[int(0.95 * (len(ratios) - 1) + 0.5)]))
-        middle = bisect_left(ratios, 1.0)
-        errors = sorted([1.0 - r for r in ratios[:middle]] + [r - 1.0 for r in ratios[middle:]])
+        for kind, ratios in enumerate(map(sorted, self._ratios)):
+            if len(ratios) >= reviewed_every:
+                quantile = ratios[int(0.95 * (len(ratios) - 1) + 0.5)]
+                self._safety[kind] = min(most_safety, max(least_safety, quantile))
+        errors = sorted(abs(ratio - 1.0) for ratios in self._ratios for ratio in ratios)
         self.median_error = errors[len(errors) // 2]

@@ -24,9 +24,11 @@ class Record:
     def __init__(self) -> None:
         self._outputs: deque[int] = deque(maxlen=kept_outputs)
         self.output_p90 = first_output
+        self.answers = 0
         self.gaps = self.late = 0.0
 
     def ended(self, output_tokens: int) -> None:
+        self.answers += 1
         self._outputs.append(output_tokens)
         ranked = sorted(self._outputs)
         self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
@@ -43,11 +45,11 @@ class Record:
         return self.late / self.gaps if self.gaps else 0.0
 
 
-def infeasible(service_class: ServiceClass, forecast: Forecast, output_p90: float) -> Iterable[str]:
+def infeasible(service_class: ServiceClass, forecast: Forecast, record: Record) -> Iterable[str]:
     """Its targets that an idle engine misses: below one bare decode step, or below an answer of such steps."""
     bare_s = forecast.seconds(Load(1, 1, bare_context, 0))
     targets = service_class.targets
-    needed = Targets(bare_s, bare_s, bare_s * output_p90)
+    needed = Targets(bare_s, bare_s, bare_s * (record.output_p90 if record.answers else 1.0))
     for name, target_s, needed_s in zip(("ttft", "itl", "deadline"), targets, needed, strict=True):
         if needed_s > surely_over * (inf if target_s is None else target_s):
             yield name

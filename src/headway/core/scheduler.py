@@ -251,7 +251,7 @@ class Scheduler:
             self._infeasible = tuple(
                 (name, target)
                 for name, served in self.classes.items()
-                for target in infeasible(served, self.forecast, self.records[name].output_p90)
+                for target in infeasible(served, self.forecast, self.records[name])
             )
 
     def _bring_followers(self, sequence: Sequence) -> None:

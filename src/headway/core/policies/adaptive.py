@@ -33,10 +33,9 @@ class Adaptive:
 
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, Guard)
-        guard = _review(state, view, now)
         waiting = view.waiting[:most_considered]
         expired = tuple(s for s in waiting if expiry_s(s) <= now)
-        draft = Draft(view, now, decoding(view), min(float(view.max_seqs), guard.most))
+        draft = Draft(view, now, decoding(view), min(float(view.max_seqs), state.most))
         order = in_order([draft.job(s) for s in (*prompting(view), *waiting) if s not in expired], now)
         aged = [job for job in (*order.in_time, *order.late) if _is_aged(job.sequence, now)]
         for job in aged:
@@ -48,7 +47,11 @@ class Adaptive:
             draft.add_late(job)
         wake_s = min(map(expiry_s, waiting), default=inf)
         return Preference(
-            draft.alternatives(), view.max_step_tokens, guard, wake_s if wake_s < inf else None, expired
+            draft.alternatives(),
+            view.max_step_tokens,
+            _review(state, view, now, crowded=draft.is_crowded),
+            wake_s if wake_s < inf else None,
+            expired,
         )
 
 
@@ -67,14 +70,18 @@ def _is_aged(sequence: Sequence, now: float) -> bool:
     return now >= sequence.request.arrival_s + aged_share * most_s
 
 
-def _review(guard: Guard, view: View, now: float) -> Guard:
-    """Fewer may run when gaps are too long though the forecast said otherwise, then slowly more again."""
+def _review(guard: Guard, view: View, now: float, *, crowded: bool) -> Guard:
+    """Fewer may run when gaps are too long though the forecast said otherwise, then slowly more again.
+
+    Where decodes alone take a small part of the pace, fewer of them would change nothing: then prompts made
+    the steps too long, and the forecast's safety factor, which is measured too, makes them shorter.
+    """
     if now < guard.reviewed_s + guard_period_s:
         return guard
     feasible = [r for name, r in view.records.items() if (name, "itl") not in view.infeasible]
     late = max((record.late_share for record in feasible), default=0.0)
     most = guard.most
-    if late > late_share:
+    if late > late_share and crowded:
         most = max(1.0, guard_factor * min(most, float(len(view.running))))
     elif late < calm_share and most < view.max_seqs:
         most += 1.0

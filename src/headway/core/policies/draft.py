@@ -17,7 +17,8 @@ floor_share = 0.25  # of the bare decode step: what a prompt at risk may add tho
 arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
 efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
 pace_share = 0.85  # of its streams' pace that a step of decodes alone may take; the rest is for prompts
-usual_share = 1.5  # of a step of decodes alone: what a step takes with prompts in it, most times
+crowded_share = 0.5  # of that pace: from here on fewer streams would make the gaps shorter
+usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
 
 class Draft:
@@ -40,7 +41,11 @@ class Draft:
         present = {s.service_class.name: s.service_class for s in self._firm}
         self._pace_s = min((self._pace(name) for name in present if name not in held), default=inf)
         self._token_s = self._prompt_token_s()
-        self._usual_s = usual_share * bare_s
+        self._bare_s = bare_s
+        self._paced = sum(s.targets.deadline_s is not None for s in self._firm)
+        gaps = [s.targets.itl_s for s in self._firm if s.targets.itl_s is not None]
+        self._other_s = min(gaps, default=self._fill_s)
+        self.is_crowded = bare_s > crowded_share * self._pace_s  # decodes alone take most of what they may
         self._ranking: Ranking = [(s, 1) for s in self._firm]
         self._closed = False  # nobody else may enter
 
@@ -63,15 +68,24 @@ class Draft:
 
     def job(self, sequence: Sequence) -> Job:
         """A prompt, or text that is computed again, with its deadline and its work."""
-        due_s = sequence.due_s
+        due_s, work_s = sequence.due_s, sequence.remaining * self._token_s
+        targets = sequence.targets
         if sequence.first_token_s is None:
-            targets, decode_s = sequence.targets, 0.0
+            decode_s = 0.0
             if targets.deadline_s is not None:
-                record = self._view.records.get(sequence.service_class.name)
-                most = sequence.sampling.max_tokens
-                decode_s = self._usual_s * (most if record is None else min(most, record.output_p90))
+                tokens = self._expected(sequence)
+                decode_s = usual_share * self._bare_s * tokens
+                # As a stream it will make steps shorter, and in short steps less is left for prompts.
+                shorter = max(0.0, 1.0 - pace_s(targets, tokens) / self._other_s)
+                work_s += self._bare_s * tokens * shorter / (1 + self._paced)
             due_s = first_due_s(targets, sequence.request.arrival_s, decode_s)
-        return Job(sequence, inf if sequence.missed else due_s, sequence.remaining * self._token_s)
+        return Job(sequence, inf if sequence.missed else due_s, work_s)
+
+    def _expected(self, sequence: Sequence) -> float:
+        """Tokens of its answer."""
+        record = self._view.records.get(sequence.service_class.name)
+        most = sequence.sampling.max_tokens
+        return most if record is None else min(most, record.output_p90)
 
     def add_first_slice(self, job: Job) -> None:
         """Of one that has waited for as long as its class may: the least there is, slack or none."""
