@@ -26,6 +26,7 @@ class Record:
         self.output_p90 = first_output
         self.answers = 0
         self.gaps = self.late = 0.0
+        self.seen_s = -inf  # when its last request came
 
     def ended(self, output_tokens: int) -> None:
         self.answers += 1

@@ -96,6 +96,7 @@ class Scheduler:
         choices = [Sequence(self._next_id + i, request, i, now) for i in range(request.choices)]
         for sequence in choices:
             sequence.serve_as(served, level)
+        self.records[served.name].seen_s = now
         self._next_id += request.choices
         self._live[request.id] = choices
         first, *followers = choices

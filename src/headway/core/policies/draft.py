@@ -17,6 +17,7 @@ floor_share = 0.25  # of the bare decode step: what a prompt at risk may add tho
 arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
 efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
 pace_share = 0.85  # of its streams' pace that a step of decodes alone may take; the rest is for prompts
+lately_s = 30.0  # a class that had a request since then is reckoned with
 crowded_share = 0.5  # of that pace: from here on fewer streams would make the gaps shorter
 usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
@@ -38,13 +39,14 @@ class Draft:
         dues = [s.due_s for s in self._firm if s.due_s < inf and s.service_class.name not in held]
         self._step_s = min(dues) - now if dues else self._fill_s
         self._fill_s = min(self._fill_s, self._step_s)
-        present = {s.service_class.name: s.service_class for s in self._firm}
-        self._pace_s = min((self._pace(name) for name in present if name not in held), default=inf)
+        lately = [
+            name
+            for name, record in view.records.items()
+            if now - record.seen_s < lately_s and view.classes[name].level <= top
+        ]
+        self._pace_s = min((self._pace(name) for name in lately if name not in held), default=inf)
         self._token_s = self._prompt_token_s()
         self._bare_s = bare_s
-        self._paced = sum(s.targets.deadline_s is not None for s in self._firm)
-        gaps = [s.targets.itl_s for s in self._firm if s.targets.itl_s is not None]
-        self._other_s = min(gaps, default=self._fill_s)
         self.is_crowded = bare_s > crowded_share * self._pace_s  # decodes alone take most of what they may
         self._ranking: Ranking = [(s, 1) for s in self._firm]
         self._closed = False  # nobody else may enter
@@ -75,9 +77,6 @@ class Draft:
             if targets.deadline_s is not None:
                 tokens = self._expected(sequence)
                 decode_s = usual_share * self._bare_s * tokens
-                # As a stream it will make steps shorter, and in short steps less is left for prompts.
-                shorter = max(0.0, 1.0 - pace_s(targets, tokens) / self._other_s)
-                work_s += self._bare_s * tokens * shorter / (1 + self._paced)
             due_s = first_due_s(targets, sequence.request.arrival_s, decode_s)
         return Job(sequence, inf if sequence.missed else due_s, work_s)
 
