@@ -83,7 +83,7 @@ class Watched:
         return events
 
     def expiry_s(self, request: Request) -> float:
-        served = self._scheduler.classes[request.service_class]
+        served = self._scheduler.learned.classes[request.service_class]
         waits_s = [s for s in (served.deadline_s, served.max_wait_s) if s is not None]
         return request.arrival_s + min(waits_s, default=inf)
 

@@ -5,17 +5,17 @@ is the policy's: a plan walks its ranking and grants each sequence the least of 
 blocks (`step.py`). Who holds blocks is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
 """
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from headway.core.account import to_ns
 from headway.core.admission import Backlog, comes_too_late, never_runs, prompt_tokens_ahead, queue_is_full
-from headway.core.forecast import Forecast, Profile
+from headway.core.forecast import Profile
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
 from headway.core.policies.preference import Policy, View
-from headway.core.records import Record, infeasible
+from headway.core.learned import Learned
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
 from headway.core.slo import BUILT_IN, Overload, ServiceClass
@@ -35,9 +35,6 @@ from headway.core.types import (
     Stepped,
     Token,
 )
-
-
-reviewed_every = 8  # steps between two looks at which targets can be met at all
 
 
 class Plan(NamedTuple):
@@ -67,22 +64,18 @@ class Scheduler:
     ) -> None:
         self.limits = limits
         self.policy = policy
-        self.classes = classes
         self.residency = Residency(limits, memory)
-        self.forecast = Forecast(profile)
-        self.records: defaultdict[str, Record] = defaultdict(Record)  # by class
+        self.learned = Learned(classes, profile)
         self._memory = memory
         self._exclusive = exclusive
         self._policy_state = policy.first_state
         self._backlog = Backlog()
-        self._infeasible: tuple[tuple[str, str], ...] = ()
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._held_back = 0  # followers, see _bring_followers
         self._flights: deque[_Flight] = deque()
         self._next_id = 0
         self._batch_id = 0
-        self._last_end_s = self._last_step_s = 0.0
-        self._steps = 0
+        self._last_end_s = 0.0
 
     # ---- add and cancel
 
@@ -92,11 +85,10 @@ class Scheduler:
         served = self._class_for(request, now)
         if isinstance(served, Refused):
             return [served]
-        level = served.level if self.policy.heeds_levels else 0
         choices = [Sequence(self._next_id + i, request, i, now) for i in range(request.choices)]
         for sequence in choices:
-            sequence.serve_as(served, level)
-        self.records[served.name].seen_s = now
+            self._serve_as(sequence, served)
+        self.learned.records[served.name].seen_s = now
         self._next_id += request.choices
         self._live[request.id] = choices
         first, *followers = choices
@@ -105,18 +97,23 @@ class Scheduler:
         self.residency.enqueue(first)
         return [Accepted(request.id, now, served.name)]
 
+    def _serve_as(self, sequence: Sequence, served: ServiceClass) -> None:
+        level = served.level if self.policy.heeds_levels else 0
+        sequence.serve_as(served, level, self.learned.records[served.name])
+
     def _class_for(self, request: Request, now: float) -> ServiceClass | Refused:
         """The class it is served as."""
-        served = self.classes[request.service_class]
+        classes = self.learned.classes
+        served = classes[request.service_class]
         refused = never_runs(request, self.limits, self._memory, now)
         refused = refused or queue_is_full(request, self.queued, self.limits, now)
         if refused is not None or served.on_overload is Overload.ACCEPT or not self.residency.busy:
             return refused or served
         ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
-        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.forecast.token_s)
+        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.learned.forecast.token_s)
         refused = comes_too_late(request, served, first_token_s, now)
         if refused is not None and served.downgrade_to is not None:
-            return self.classes[served.downgrade_to]
+            return classes[served.downgrade_to]
         return refused or served
 
     @property
@@ -141,16 +138,7 @@ class Scheduler:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
         limits, residency = self.limits, self.residency
         view = View(
-            residency.running,
-            residency.waiting,
-            limits.max_seqs,
-            limits.max_step_tokens,
-            self.forecast,
-            self.classes,
-            self.records,
-            self._steps,
-            self._last_step_s,
-            self._infeasible,
+            residency.running, residency.waiting, limits.max_seqs, limits.max_step_tokens, self.learned
         )
         preference = self.policy.rank(view, now, self._policy_state)
         self._policy_state = preference.state
@@ -166,7 +154,7 @@ class Scheduler:
         self._batch_id += 1
         gone, residency.gone = tuple(residency.gone), []
         batch = step.as_batch(self._batch_id, gone)
-        self._flights.append(_Flight(batch, step, self.forecast.seconds(step.load)))
+        self._flights.append(_Flight(batch, step, self.learned.forecast.seconds(step.load)))
         return Plan(batch, preference.wake_s, ended)
 
     # ---- commit
@@ -201,16 +189,18 @@ class Scheduler:
                 self._append(sequence, outcome, at_s, events.append)
             if sequence.leaving and not sequence.in_flight:
                 residency.preempt(sequence)
-        self._learn(flight.step, at_s - start_s)
+        self.learned.observe(flight.step.load, at_s - start_s)
+        if flight.step.prompt_tokens or residency.waiting:
+            self._backlog.observe(at_s - start_s, flight.step.prompt_tokens)
         events.append(self._frame(flight, at_s - start_s, at_s))
-        self._steps += 1
-        self._last_end_s, self._last_step_s = at_s, at_s - start_s
+        self._last_end_s = at_s
         return events
 
     def _book(self, step: Step, start_s: float, end_s: float) -> None:
         """Account for the step's time, and for the time before it, of all that are in it and live."""
         start_ns, end_ns, last_end_ns = to_ns(start_s), to_ns(end_s), to_ns(self._last_end_s)
-        decode_share = step.own_share(self.forecast, None)
+        forecast = self.learned.forecast
+        decode_share = step.own_share(forecast, None)
         for slice, sequence in zip(step.slices, step.sequences, strict=True):
             if sequence.ended:
                 continue
@@ -220,7 +210,7 @@ class Scheduler:
             if account.until_ns < start_ns:
                 account.pause(start_ns, lost=lost, between_steps=account.until_ns == last_end_ns)
             prompt = slice.count > 1 or slice.start < sequence.prompt_tokens
-            share = step.own_share(self.forecast, slice) if prompt else decode_share
+            share = step.own_share(forecast, slice) if prompt else decode_share
             account.step(end_ns, share, lost=lost, prompt=slice.start < sequence.prompt_tokens)
 
     def _append(
@@ -229,31 +219,16 @@ class Scheduler:
         """Add what was sampled, up to the token that ends the sequence; beyond it is surplus."""
         if sequence.followers:
             self._bring_followers(sequence)
-        record, itl_s = self.records[sequence.service_class.name], sequence.targets.itl_s
-        if itl_s is not None and sequence.first_token_s is not None:
-            record.gap(at_s - sequence.last_token_s > itl_s)
         request_id, choice, sampling = sequence.request.id, sequence.choice, sequence.sampling
         for i, token in enumerate(outcome.tokens):
-            sequence.tokens.append(token)
+            sequence.append(token, at_s)
             logprob = outcome.logprobs[i] if outcome.logprobs else None
             add_event(Token(request_id, choice, token, at_s, logprob))
             if token in sampling.stop_ids and sequence.output_tokens >= sampling.min_tokens:
                 return add_event(self._end(sequence, Reason.STOP, at_s))
             if len(sequence.tokens) > sequence.last:
                 return add_event(self._end(sequence, Reason.LENGTH, at_s))
-        sequence.token_at(at_s, record.output_p90)
-        return None
-
-    def _learn(self, step: Step, step_s: float) -> None:
-        self.forecast.observe(step.load, step_s)
-        if step.prompt_tokens or self.residency.waiting:
-            self._backlog.observe(step_s, step.prompt_tokens)
-        if self._steps % reviewed_every == 0:
-            self._infeasible = tuple(
-                (name, target)
-                for name, served in self.classes.items()
-                for target in infeasible(served, self.forecast, self.records[name])
-            )
+        return sequence.set_due()
 
     def _bring_followers(self, sequence: Sequence) -> None:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""
@@ -278,7 +253,7 @@ class Scheduler:
         else:
             self.residency.withdraw(sequence)
         if reason in (Reason.STOP, Reason.LENGTH):
-            self.records[sequence.service_class.name].ended(sequence.output_tokens)
+            sequence.record.answer(sequence.output_tokens)
         return sequence.finish(reason, at_s, keep, detail)
 
     def _frame(self, flight: _Flight, step_s: float, at_s: float) -> Stepped:
@@ -301,8 +276,8 @@ class Scheduler:
             prefix_hit_tokens=residency.prefix_hit_tokens,
             budget=step.budget,
             forecast_s=flight.forecast_s,
-            forecast_error=self.forecast.median_error,
-            infeasible=self._infeasible,
+            forecast_error=self.learned.forecast.median_error,
+            infeasible=self.learned.infeasible,
         )
         residency.preemptions = residency.recomputed_tokens = 0
         residency.prefix_query_tokens = residency.prefix_hit_tokens = 0

@@ -17,43 +17,16 @@ from math import inf
 
 from headway.core.account import Account, to_ns
 from headway.core.blocks import chain_digest, root_digest
-from headway.core.slo import Made, ServiceClass, Targets, is_missed, next_due_s
+from headway.core.learned import Record
+from headway.core.slo import ServiceClass, Targets, is_missed, next_due_s
 from headway.core.types import Finished, Reason, Request, Sampling
 
 
 class Sequence:
-    __slots__ = (
-        "account",
-        "blocks",
-        "cached_tokens",
-        "choice",
-        "computed",
-        "digests",
-        "due_s",
-        "ended",
-        "first_step_s",
-        "first_token_s",
-        "followers",
-        "granted",
-        "id",
-        "indexed",
-        "known",
-        "last",
-        "last_token_s",
-        "leaving",
-        "level",
-        "lost",
-        "missed",
-        "owed",
-        "prompt_tokens",
-        "request",
-        "room",
-        "sampling",
-        "scored",
-        "seniority",
-        "service_class",
-        "targets",
-        "tokens",
+    __slots__ = tuple(
+        "account blocks cached_tokens choice computed digests due_s ended first_step_s first_token_s followers "
+        "granted id indexed known last last_token_s leaving level lost missed owed prompt_tokens record request "
+        "room sampling scored seniority service_class targets tokens".split()
     )
 
     def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
@@ -88,26 +61,36 @@ class Sequence:
         self.due_s = inf  # when its next token must be there; before the first one nobody reads it
         self.missed = False  # a target is missed for good
 
-    def serve_as(self, service_class: ServiceClass, level: int) -> None:
-        """Take a class's contract. Seniority is written down here: who is senior is never pre-empted for a junior."""
+    def serve_as(self, service_class: ServiceClass, level: int, record: Record) -> None:
+        """Take a class's contract. Who is senior never gives way to who is junior."""
         self.service_class = service_class
         self.targets: Targets = service_class.targets.loosened(self.request.loosened)
         self.level = level
         self.seniority = (level, self.id)
+        self.record = record
 
-    def token_at(self, at_s: float, expected_tokens: float) -> None:
-        """Its newest token came; by when is the next one due?"""
+    @property
+    def expected_tokens(self) -> float:
+        """Of its whole answer."""
+        return min(self.sampling.max_tokens, self.record.output_p90)
+
+    def append(self, token: int, at_s: float) -> None:
+        self.tokens.append(token)
         if self.first_token_s is None:
             self.first_token_s = at_s
+        elif self.targets.itl_s is not None:
+            self.record.gap(at_s - self.last_token_s > self.targets.itl_s)
         self.last_token_s = at_s
-        if self.targets.deadline_s is None:
-            self.due_s = inf if self.targets.itl_s is None else at_s + self.targets.itl_s
+
+    def set_due(self) -> None:
+        """By when the next token must be there."""
+        targets, arrival_s, at_s = self.targets, self.request.arrival_s, self.last_token_s
+        if targets.deadline_s is None:
+            self.due_s = inf if targets.itl_s is None else at_s + targets.itl_s
         else:
-            expected = min(expected_tokens, self.sampling.max_tokens)
-            made = Made(self.request.arrival_s, self.first_token_s, at_s, self.output_tokens, expected)
-            self.due_s = next_due_s(self.targets, made)
+            self.due_s = next_due_s(targets, arrival_s, at_s, self.expected_tokens - self.output_tokens)
         if not self.missed:
-            self.missed = is_missed(self.targets, self.request.arrival_s, self.first_token_s, at_s)
+            self.missed = is_missed(targets, arrival_s, self.first_token_s, at_s)
 
     @property
     def remaining(self) -> int:

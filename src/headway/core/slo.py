@@ -68,7 +68,7 @@ INTERACTIVE = ServiceClass(name="interactive", ttft_p95_s=0.5, deadline_s=2.0)
 BATCH = ServiceClass(name="batch", level=10)
 BUILT_IN: Mapping[str, ServiceClass] = {c.name: c for c in (CHAT, INTERACTIVE, BATCH)}
 
-banked_gaps = 3.0  # a stream that is ahead of its deadline may pause for so many of its gaps, not longer
+fewest_left = 4.0  # tokens: a stream ahead of its deadline may use up at most a fourth of that at a time
 deadline_share = 0.95  # of a deadline that is planned with; the rest is for what nobody foresees
 
 
@@ -89,30 +89,17 @@ def pace_s(targets: Targets, expected_tokens: float) -> float:
     return min(gap_s, max(left_s, 0.0) / max(expected_tokens, 1.0))
 
 
-class Made(NamedTuple):
-    """How far an answer has come."""
+def next_due_s(targets: Targets, arrival_s: float, last_s: float, left: float) -> float:
+    """When the token after the one at `last_s` must be there, if `left` more are expected. inf: no promise.
 
-    arrival_s: float
-    first_s: float  # when its first token came
-    last_s: float  # and its last one so far
-    tokens: int
-    expected: float  # tokens that it will have
-
-
-def next_due_s(targets: Targets, made: Made) -> float:
-    """When the next token must be there. inf: no promise.
-
-    A target for gaps is one for each gap, so nothing can be banked. A deadline gives every expected token its
-    place on the line from the first token to the end; a stream that is ahead of the line may use that up,
-    `banked_gaps` of its gaps at a time.
+    A target for gaps is one for each gap: nothing is banked. What is left until a deadline is spread evenly
+    over the tokens that are left, and over `fewest_left` of them at least, so that streams stay smooth.
     """
-    due_s = inf if targets.itl_s is None else made.last_s + targets.itl_s
-    if targets.deadline_s is None:
-        return due_s
-    end_s = made.arrival_s + deadline_share * targets.deadline_s
-    left = max(1.0, made.expected - made.tokens)
-    gap_s = max(0.0, end_s - made.first_s) / max(1.0, made.expected - 1.0)
-    return min(due_s, max(end_s - (left - 1.0) * gap_s, made.last_s), made.last_s + banked_gaps * gap_s)
+    due_s = inf if targets.itl_s is None else last_s + targets.itl_s
+    if targets.deadline_s is not None:
+        left_s = arrival_s + deadline_share * targets.deadline_s - last_s
+        due_s = min(due_s, last_s + max(left_s, 0.0) / max(left, fewest_left))
+    return due_s
 
 
 def is_missed(targets: Targets, arrival_s: float, first_s: float | None, now: float) -> bool:

@@ -11,7 +11,7 @@ from math import inf
 from typing import NamedTuple
 
 from headway.core.policies.draft import Draft
-from headway.core.policies.preference import Preference, View, decoding, prompting
+from headway.core.policies.preference import Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
@@ -33,26 +33,24 @@ class Adaptive:
 
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, Guard)
-        waiting = view.waiting[:most_considered]
-        expired = tuple(s for s in waiting if expiry_s(s) <= now)
-        draft = Draft(view, now, decoding(view), min(float(view.max_seqs), state.most))
-        order = in_order([draft.job(s) for s in (*prompting(view), *waiting) if s not in expired], now)
-        aged = [job for job in (*order.in_time, *order.late) if _is_aged(job.sequence, now)]
-        for job in aged:
-            draft.add_first_slice(job)
-        for job in order.in_time:
+        draft = Draft(view, now, min(float(view.max_seqs), state.most))
+        ends_s = {s.id: expiry_s(s) for s in view.waiting[:most_considered]}
+        expired = tuple(s for s in view.waiting[:most_considered] if ends_s[s.id] <= now)
+        waiting = [s for s in view.waiting[:most_considered] if ends_s[s.id] > now]
+        aged = [s for s in waiting if _is_aged(s, now)]
+        for sequence in aged:
+            draft.add_first_slice(sequence)
+        rest = [s for s in (*prompting(view), *waiting) if s not in aged]
+        in_time, late = in_order([draft.job(s) for s in rest], now)
+        for job in in_time:
             draft.add_in_time(job)
         draft.add_loose_streams()
-        for job in order.late:
+        for job in late:
             draft.add_late(job)
-        wake_s = min(map(expiry_s, waiting), default=inf)
-        return Preference(
-            draft.alternatives(),
-            view.max_step_tokens,
-            _review(state, view, now, crowded=draft.is_crowded),
-            wake_s if wake_s < inf else None,
-            expired,
-        )
+        guard = _review(state, view, now, crowded=draft.is_crowded)
+        wake_s = min(ends_s.values(), default=inf)
+        budget = view.max_step_tokens
+        return Preference(draft.alternatives(), budget, guard, None if wake_s == inf else wake_s, expired)
 
 
 def expiry_s(sequence: Sequence) -> float:
@@ -78,7 +76,8 @@ def _review(guard: Guard, view: View, now: float, *, crowded: bool) -> Guard:
     """
     if now < guard.reviewed_s + guard_period_s:
         return guard
-    feasible = [r for name, r in view.records.items() if (name, "itl") not in view.infeasible]
+    learned = view.learned
+    feasible = [r for name, r in learned.records.items() if (name, "itl") not in learned.infeasible]
     late = max((record.late_share for record in feasible), default=0.0)
     most = guard.most
     if late > late_share and crowded:

@@ -26,11 +26,12 @@ class Aimd:
 
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, Size)
-        if view.steps > state.steps:
-            tightest_s = min((c.itl_p95_s or inf for c in view.classes.values()), default=inf)
-            late = view.last_step_s > tightest_s
+        learned = view.learned
+        if learned.steps > state.steps:
+            tightest_s = min((c.itl_p95_s or inf for c in learned.classes.values()), default=inf)
+            late = learned.last_step_s > tightest_s
             tokens = fall_factor * state.tokens if late else state.tokens + rise_tokens
-            state = Size(min(max(tokens, 1.0), float(view.max_step_tokens)), view.steps)
+            state = Size(min(max(tokens, 1.0), float(view.max_step_tokens)), learned.steps)
         budget = int(state.tokens)
         ranking = ranked(decoding(view), prompting(view), view.entrants, cap=budget)
         return Preference((ranking,), budget, state)

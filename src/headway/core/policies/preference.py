@@ -1,13 +1,10 @@
 """What a policy sees and what it answers. A policy owns preference; the scheduler owns mechanism."""
 
-from collections.abc import Mapping
 from collections.abc import Sequence as Ordered
 from typing import NamedTuple, Protocol
 
-from headway.core.forecast import Forecast
-from headway.core.records import Record
+from headway.core.learned import Learned
 from headway.core.sequence import Sequence
-from headway.core.slo import ServiceClass
 
 
 class View(NamedTuple):
@@ -17,12 +14,7 @@ class View(NamedTuple):
     waiting: Ordered[Sequence]  # hold none: new, or pre-empted
     max_seqs: int
     max_step_tokens: int
-    forecast: Forecast
-    classes: Mapping[str, ServiceClass]
-    records: Mapping[str, Record]  # of every class that has had a request
-    steps: int  # that have been committed
-    last_step_s: float  # how long the newest of them took
-    infeasible: tuple[tuple[str, str], ...]  # (class, target) that no load would meet: they govern nothing
+    learned: Learned
 
     @property
     def entrants(self) -> Ordered[Sequence]:

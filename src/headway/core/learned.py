@@ -1,0 +1,77 @@
+"""What steps and answers have taught: how long a step takes, and of each class how long its answers are, how
+many of its gaps came late, which of its targets no load would meet. Knows no sequences."""
+
+from collections import deque
+from collections.abc import Mapping
+from math import inf
+
+from headway.core.forecast import Forecast, Load, Profile
+from headway.core.slo import ServiceClass, Targets, pace_s
+
+kept_outputs = 128  # of the last answers, for their 90th percentile
+first_output = 256.0  # tokens; before any answer has ended
+half_life_gaps = 400.0  # so many gaps on, what was seen counts half
+bare = Load(1, 1, 64, 0)  # the lightest decode there is
+surely_over = 1.05  # a target is infeasible from this share of it on
+reviewed_every = 8  # steps between two looks at that
+
+
+class Record:
+    """Of one class."""
+
+    def __init__(self) -> None:
+        self.output_p90 = first_output
+        self.seen_s = -inf  # when its last request came
+        self._outputs: deque[int] = deque(maxlen=kept_outputs)
+        self._gaps = self._late = 0.0
+
+    def answer(self, output_tokens: int) -> None:
+        self._outputs.append(output_tokens)
+        ranked = sorted(self._outputs)
+        self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
+
+    def gap(self, late: bool) -> None:
+        self._gaps += 1.0
+        self._late += late
+        if self._gaps > half_life_gaps:
+            self._gaps *= 0.5
+            self._late *= 0.5
+
+    @property
+    def late_share(self) -> float:
+        return self._late / self._gaps if self._gaps else 0.0
+
+    @property
+    def shortest_output(self) -> float:
+        """What an answer surely has."""
+        return self.output_p90 if self._outputs else 1.0
+
+
+class Learned:
+    def __init__(self, classes: Mapping[str, ServiceClass], profile: Profile) -> None:
+        self.classes = classes
+        self.forecast = Forecast(profile)
+        self.records = {name: Record() for name in classes}
+        self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
+        self.steps = 0
+        self.last_step_s = 0.0
+
+    def observe(self, load: Load, step_s: float) -> None:
+        self.forecast.observe(load, step_s)
+        self.steps += 1
+        self.last_step_s = step_s
+        if self.steps % reviewed_every == 0:
+            bare_s = self.forecast.seconds(bare)
+            self.infeasible = tuple(pair for name in self.classes for pair in self._infeasible(name, bare_s))
+
+    def _infeasible(self, name: str, bare_s: float) -> list[tuple[str, str]]:
+        """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
+        needed = Targets(bare_s, bare_s, bare_s * self.records[name].shortest_output)
+        pairs = zip(("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True)
+        return [(name, target) for target, least_s, s in pairs if s is not None and least_s > surely_over * s]
+
+    def pace_s(self, name: str) -> float:
+        """The gap between tokens that keeps a class's promise; inf: it has none, or one that cannot be kept."""
+        if (name, "itl") in self.infeasible:
+            return inf
+        return pace_s(self.classes[name].targets, self.records[name].output_p90)
