@@ -1,12 +1,13 @@
 """What the pinned workloads are, measured on what they draw."""
 
-import itertools
 from collections import Counter
+from itertools import pairwise
+from random import Random
 from statistics import mean, median, quantiles, stdev
 
 import pytest
 
-from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Arrival, request, stop_id
+from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Arrival, clusters, phases, request, stop_id
 
 
 def drawn(name: str, rate: float = 10.0, seed: int = 3, until_s: float = 2000.0) -> list[Arrival]:
@@ -29,9 +30,18 @@ def test_chat_has_sharegpt_s_lengths() -> None:
 @pytest.mark.parametrize(("name", "cv"), [("chat", 1.0), ("mixed", 1.0), ("bursty", 4.0)])
 def test_gaps_have_the_rate_and_the_coefficient_of_variation(name: str, cv: float) -> None:
     arrivals = drawn(name, until_s=10_000.0)
-    gaps = [b.at_s - a.at_s for a, b in itertools.pairwise(arrivals)]
+    gaps = [b.at_s - a.at_s for a, b in pairwise(arrivals)]
     assert mean(gaps) == pytest.approx(0.1, rel=0.05)
     assert stdev(gaps) / mean(gaps) == pytest.approx(cv, rel=0.1)
+
+
+def test_the_two_kinds_of_bursts_have_the_same_variation_and_differ_in_their_median() -> None:
+    random = Random(1)
+    for kind, middle in ((phases(4.0), 0.37), (clusters(4.0), 0.00015)):
+        gaps = [kind(random) for _ in range(200_000)]
+        assert mean(gaps) == pytest.approx(1.0, rel=0.05)
+        assert stdev(gaps) / mean(gaps) == pytest.approx(4.0, rel=0.05)
+        assert median(gaps) == pytest.approx(middle, rel=0.2)
 
 
 def test_the_mix_has_its_shares_and_each_class_its_lengths() -> None:

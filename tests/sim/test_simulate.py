@@ -43,7 +43,9 @@ def test_a_light_load_is_served_to_its_last_token(policy: str) -> None:
 
 def test_one_request_alone_takes_its_steps() -> None:
     """Chunks of 512, then a step for each further token; 5 ms a step and 30 us a token."""
-    lone = replace(trial, workload=Workload((Part("interactive", 1.0, "short"),), cv=0.0), window_s=1.5)
+    lone = replace(
+        trial, workload=Workload((Part("interactive", 1.0, "short"),), lambda _: 1.0), window_s=1.5
+    )
     arrival = next(lone.workload.arrivals(1.0, 5, 2.0))
     line = run(rate=1.0, trial=lone).classes["interactive"]
     assert line.ttft is not None

@@ -8,8 +8,9 @@ lengths and the same gaps, in units of the mean gap, at every rate: two rates di
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import log, sqrt
 from random import Random
 from typing import NamedTuple
 
@@ -88,22 +89,48 @@ class Arrival(NamedTuple):
         return self.prompt_tokens + self.output_tokens
 
 
+Gaps = Callable[[Random], float]  # one gap, in units of the mean gap
+
+
+def poisson(random: Random) -> float:
+    return -log(1.0 - random.random())
+
+
+def phases(cv: float) -> Gaps:
+    """Bursts and pauses: gaps of two exponential distributions that share the time evenly (H2 with balanced
+    means, the usual fit to a coefficient of variation above 1; Whitt 1982).
+
+    With cv 4: bursts of 33 requests on average at nearly twice the mean rate, then a pause of 16 mean gaps.
+    """
+    short = 0.5 * (1 + sqrt((cv**2 - 1) / (cv**2 + 1)))
+
+    def gap(random: Random) -> float:
+        share = short if random.random() < short else 1 - short
+        return poisson(random) / (2 * share)
+
+    return gap
+
+
+def clusters(cv: float) -> Gaps:
+    """Gamma distributed gaps. With cv 4 half of them are below a 6,000th of the mean: requests come a
+    handful at the same moment, however low the rate.
+    """
+    return lambda random: float(random.gammavariate(1 / cv**2, cv**2))
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Open loop: requests come when they come, however the engine fares.
-
-    Gaps are gamma distributed with coefficient of variation `cv`: 0 is a constant gap, 1 a Poisson process.
-    """
+    """Open loop: requests come when they come, however the engine fares."""
 
     parts: tuple[Part, ...]
-    cv: float = 1.0
+    gaps: Gaps = poisson
 
     def arrivals(self, rate: float, seed: int, until_s: float) -> Iterator[Arrival]:
         """Those before `until_s`, in order; `rate` in requests per second."""
         gaps, classes = Random(f"{seed}/gaps"), Random(f"{seed}/classes")
         lengths = {part.service_class: Random(f"{seed}/lengths/{part.service_class}") for part in self.parts}
         at_s = 0.0
-        while (at_s := at_s + _gap(gaps, self.cv) / rate) < until_s:
+        while (at_s := at_s + self.gaps(gaps) / rate) < until_s:
             part = self._part(classes.random())
             drawn, random = LENGTHS[part.lengths], lengths[part.service_class].random
             prompt_tokens, output_tokens = drawn.prompt.at(random()), drawn.output.at(random())
@@ -115,11 +142,6 @@ class Workload:
             if share < 0:
                 return part
         return self.parts[-1]
-
-
-def _gap(random: Random, cv: float) -> float:
-    """Of mean 1."""
-    return random.gammavariate(1 / cv**2, cv**2) if cv else 1.0
 
 
 def request(id: int, arrival: Arrival, seed: int) -> Request:
@@ -142,6 +164,6 @@ _chat = (Part("chat", 1.0, "sharegpt"),)
 WORKLOADS: Mapping[str, Workload] = {
     "chat": Workload(_chat),
     "mixed": Workload(_mix),
-    "bursty": Workload(_chat, cv=4.0),
-    "bursty-mixed": Workload(_mix, cv=4.0),
+    "bursty": Workload(_chat, phases(4.0)),
+    "bursty-mixed": Workload(_mix, phases(4.0)),
 }
