@@ -23,25 +23,29 @@ text { font: 13px system-ui, sans-serif; fill: #24292f } .head { font-weight: 60
 introduction = """# Policies, simulated
 
 Mistral-7B on one A100-80, in simulation: Headway's own scheduler under each policy, steps that take what a
-roofline says (`src/headway/sim/cost.py`), workloads from a seed (`src/headway/bench/workload.py`). *chat* is
-ShareGPT's lengths with a second for the first token and 100 ms between tokens (p95 of the request); *mixed*
-is 60 % chat, 25 % interactive (500 ms for the first token, 2 s for the whole answer) and 15 % batch, by
-rate; *bursty* has the gaps of chat's arrivals with a coefficient of variation of 4, *bursty-mixed* those of
-mixed.
+roofline says (`src/headway/sim/cost.py`), workloads drawn from a seed (`src/headway/bench/workload.py`).
 
-*Capacity* is the largest rate (requests/s) at which each class with targets meets them for 95 % of its
-requests and 90 % of the batch tokens are completed; load goes on until 120 s after the last request that is
-judged, and what has not ended then is missed. *Goodput* is requests/s that met every target of their class
-(batch has none: ended is met), at 1.5 times the capacity of the best fixed configuration, and of the policy
-itself; beside it the share of each class that did, and of the batch tokens that were completed. *Best fixed*
-is what a search over budgets from 256 to 4,096, 64 to 256 sequences, and orders found. A configuration
-reads: tokens of a step / sequences.
+- *chat*: ShareGPT's lengths; the first token in 1 s, 100 ms between tokens (p95 of the request). Poisson.
+- *mixed*: by rate 60 % chat; 25 % interactive (300 to 500 tokens in, 20 to 80 out; the first in 500 ms, the
+  whole answer in 2 s); 15 % batch (1,000 to 3,000 in, 200 to 400 out; no targets). Poisson.
+- *bursty*: chat whose gaps have a coefficient of variation of 4: bursts of 33 requests on average at nearly
+  twice the mean rate, then a pause of 16 mean gaps. *bursty-mixed*: the same for mixed.
+
+*Capacity* is the largest rate, in requests/s, at which each class with targets meets them for 95 % of its
+requests and 90 % of the batch tokens are completed, on most of the seeds. Requests of the first ten minutes
+are judged, at a horizon two minutes later; load goes on until then, and what has not ended is missed.
+
+*Goodput* is requests/s that met every target of their class (batch has none: those that ended), at 1.5 times
+the capacity of the best fixed configuration, and at 1.5 times the policy's own. Beside it stand each class's
+attainment, and of batch the share of the tokens that were completed. *Best fixed* is what a search over
+stall-free and prefill-first, budgets from 256 to 4,096, 64 to 256 sequences, order by arrival or by level
+finds. A configuration reads: tokens of a step / sequences.
 
 ![capacity of each policy](policies-simulated.svg)
 
 """
-closing = """ Made by `python benchmarks/policies_simulated.py`; what it measured is in
-`benchmarks/results/policies-simulated.json`.
+closing = """
+Made by `python benchmarks/policies_simulated.py` from `benchmarks/results/policies-simulated.json`.
 """
 
 

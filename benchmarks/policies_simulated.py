@@ -3,7 +3,7 @@ Mistral-7B on an A100-80.
 
     python benchmarks/policies_simulated.py                                       all of it
     python benchmarks/policies_simulated.py --policy aimd --workload mixed        a part; the rest is kept
-    python benchmarks/policies_simulated.py --quick --policy ... --workload ...   one seed; nothing is kept
+    python benchmarks/policies_simulated.py --quick --policy ... --workload ...   240 s; nothing is kept
 
 Capacity is the largest rate at which every class with targets meets them for 95 % of its requests and 90 %
 of the batch tokens are done, on most of the seeds. Goodput is given at 1.5 times the best fixed
@@ -116,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--workload", action="append", choices=list(WORKLOADS), help="default: all")
     parser.add_argument("--policy", action="append", choices=policies, help="default: all")
-    parser.add_argument("--quick", action="store_true", help="one seed, short runs; nothing is kept")
+    parser.add_argument("--quick", action="store_true", help="short runs; nothing is kept")
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     effort = QUICK if arguments.quick else FULL

@@ -36,7 +36,7 @@ class Effort:
 
 
 FULL = Effort((1, 2, 3), 600.0, 720.0)
-QUICK = Effort((1,), 240.0, 360.0)
+QUICK = Effort((1, 2, 3), 240.0, 360.0)
 
 
 class Configuration(NamedTuple):
