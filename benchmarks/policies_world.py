@@ -89,7 +89,7 @@ def simulated(
     trial = Trial(
         WORKLOADS[workload],
         CLASSES,
-        lambda: roofline(MISTRAL_7B, A100_80, PRESENT),
+        roofline(MISTRAL_7B, A100_80, PRESENT),
         paged,
         effort.window_s,
         effort.horizon_s,

@@ -13,12 +13,13 @@ from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Part, Workload
 from headway.core.limits import Limits
 from headway.core.memory import paged
 from headway.core.policies import POLICIES
-from headway.sim.executor import Cost, LinearCost
+from headway.core.types import Batch
+from headway.sim.executor import LinearCost
 from headway.sim.simulate import Trial, simulate
 
 SRC = Path(__file__).parents[2] / "src"
 limits = Limits(32, 512, 1000, 16, 4000, 16_384, prefix_cache=False)
-trial = Trial(WORKLOADS["mixed"], CLASSES, lambda: LinearCost(0.005, 0.00003), paged, 20.0, 60.0)
+trial = Trial(WORKLOADS["mixed"], CLASSES, LinearCost(0.005, 0.00003), paged, 20.0, 60.0)
 
 
 def run(
@@ -55,8 +56,7 @@ def test_one_request_alone_takes_its_steps() -> None:
 
 
 def test_what_has_not_ended_at_the_horizon_is_missed() -> None:
-    slow: Cost = LinearCost(2.0, 0.0)
-    report = run(trial=replace(trial, cost=lambda: slow))
+    report = run(trial=replace(trial, cost=LinearCost(2.0, 0.0)))
     assert all(c.incomplete for c in report.classes.values())
     assert report.attainment == 0
     assert report.classes["chat"].requests > 10
@@ -73,23 +73,19 @@ def test_what_is_refused_is_missed() -> None:
 
 
 def test_a_run_that_missed_too_much_ends_early_with_the_same_verdict() -> None:
-    steps: list[int] = []
+    steps = {"whole": 0, "cut": 0}
 
-    def counting() -> Cost:
-        cost, count = LinearCost(0.05, 0.00003), len(steps)
-        steps.append(0)
+    def overloaded(name: str) -> Trial:
+        def step_s(batch: Batch) -> float:
+            steps[name] += 1
+            return LinearCost(0.05, 0.00003)(batch)
 
-        def step_s(batch):
-            steps[count] += 1
-            return cost(batch)
+        return replace(trial, cost=step_s)
 
-        return step_s
-
-    overloaded = replace(trial, cost=counting)
-    whole, cut = run(trial=overloaded), run(tolerated=0.05, trial=overloaded)
+    whole, cut = run(trial=overloaded("whole")), run(tolerated=0.05, trial=overloaded("cut"))
     assert whole.attainment < 0.95
     assert cut.attainment < 0.95
-    assert steps[1] < 0.5 * steps[0]
+    assert steps["cut"] < 0.5 * steps["whole"]
     assert run(tolerated=0.05) == run(), "one that holds is not cut"
 
 

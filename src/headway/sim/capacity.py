@@ -56,11 +56,10 @@ def capacity(
 def best(
     candidates: Iterable[T], can: Callable[[T, float], bool], guess: float, step: float = 0.025
 ) -> list[T]:
-    """Those that led while all were raced, the last the best: each must hold a `step` more than the one
-    before.
+    """Race the candidates; the last of those returned is the best, the others led before it.
 
-    Most candidates cost one run. The first is climbed to its capacity, and so is every one that takes the
-    lead.
+    To take the lead is to hold a `step` more than the leader's capacity. Only a leader's is searched for, so
+    most candidates cost one run.
     """
     leaders: list[T] = []
     rate = guess

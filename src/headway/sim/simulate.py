@@ -34,7 +34,7 @@ class Trial:
 
     workload: Workload
     classes: Mapping[str, ServiceClass]
-    cost: Callable[[], Cost]
+    cost: Cost
     memory: MemoryRule
     window_s: float
     horizon_s: float
@@ -49,19 +49,16 @@ def simulate(
     *,
     tolerated: float = 1.0,
 ) -> Report:
-    """Run to the horizon, or until every judged request has ended, or until a class has missed too much.
-
-    `tolerated`: the share of misses at which a class with targets has; what has not ended then is a miss,
-    too.
+    """Run to the horizon, or until every judged request has ended, or until a class with targets has missed
+    more than `tolerated`, a share of its requests; what has not ended by then is missed, too.
     """
     arrivals = list(trial.workload.arrivals(rate, seed, trial.horizon_s))
     requests = [request(id, arrival, seed) for id, arrival in enumerate(arrivals)]
     clock = VirtualClock()
-    executor = ScriptedExecutor(clock, trial.cost(), arrivals)
+    executor = ScriptedExecutor(clock, trial.cost, arrivals)
     inbox = VirtualInbox(clock, executor, [(r.arrival_s, r) for r in requests])
     judge = Judge(arrivals, trial, tolerated)
-    scheduler = _scheduler(limits, policy, trial)
-    engine = Engine(clock, inbox, executor, judge, scheduler)
+    engine = Engine(clock, inbox, executor, judge, _scheduler(limits, policy, trial))
     while judge.undecided and clock.now() < trial.horizon_s and engine.turn():
         pass
     return report(judge.answers(), trial.classes, trial.window_s)
