@@ -123,7 +123,8 @@ def main() -> None:
     order = [Task(w, p) for w in WORKLOADS for p in policies]
     wanted = {Task(w, p) for w in arguments.workload or WORKLOADS for p in arguments.policy or policies}
     known = load()
-    rows = run([task for task in order if task in wanted], effort, known, arguments.processes)
+    longest_first = sorted(wanted, key=lambda task: (task.policy != BEST_FIXED, order.index(task)))
+    rows = run(longest_first, effort, known, arguments.processes)
     if arguments.quick:
         print(policies_page.table(rows))
         return
