@@ -1,0 +1,80 @@
+"""What the pinned workloads are, measured on what they draw."""
+
+from collections import Counter
+from itertools import pairwise
+from random import Random
+from statistics import mean, median, quantiles, stdev
+
+import pytest
+
+from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Arrival, clusters, phases, request, stop_id
+
+
+def drawn(name: str, rate: float = 10.0, seed: int = 3, until_s: float = 2000.0) -> list[Arrival]:
+    return list(WORKLOADS[name].arrivals(rate, seed, until_s))
+
+
+def test_chat_has_sharegpt_s_lengths() -> None:
+    arrivals = drawn("chat")
+    prompts, outputs = [a.prompt_tokens for a in arrivals], [a.output_tokens for a in arrivals]
+    assert median(prompts) == pytest.approx(1730, rel=0.03)
+    assert quantiles(prompts, n=10)[8] == pytest.approx(5696, rel=0.03)
+    assert mean(prompts) == pytest.approx(2340, rel=0.03)
+    assert median(outputs) == pytest.approx(415, rel=0.03)
+    assert quantiles(outputs, n=10)[8] == pytest.approx(834, rel=0.03)
+    assert mean(outputs) == pytest.approx(439, rel=0.03)
+    assert min(prompts) >= 1
+    assert max(outputs) <= 1024
+
+
+@pytest.mark.parametrize(("name", "cv"), [("chat", 1.0), ("mixed", 1.0), ("bursty", 4.0)])
+def test_gaps_have_the_rate_and_the_coefficient_of_variation(name: str, cv: float) -> None:
+    arrivals = drawn(name, until_s=10_000.0)
+    gaps = [b.at_s - a.at_s for a, b in pairwise(arrivals)]
+    assert mean(gaps) == pytest.approx(0.1, rel=0.05)
+    assert stdev(gaps) / mean(gaps) == pytest.approx(cv, rel=0.1)
+
+
+def test_the_two_kinds_of_bursts_have_the_same_variation_and_differ_in_their_median() -> None:
+    random = Random(1)
+    for kind, middle in ((phases(4.0), 0.37), (clusters(4.0), 0.00015)):
+        gaps = [kind(random) for _ in range(200_000)]
+        assert mean(gaps) == pytest.approx(1.0, rel=0.05)
+        assert stdev(gaps) / mean(gaps) == pytest.approx(4.0, rel=0.05)
+        assert median(gaps) == pytest.approx(middle, rel=0.2)
+
+
+def test_the_mix_has_its_shares_and_each_class_its_lengths() -> None:
+    arrivals = drawn("mixed")
+    counts = Counter(a.service_class for a in arrivals)
+    for name, share in (("chat", 0.60), ("interactive", 0.25), ("batch", 0.15)):
+        assert counts[name] / len(arrivals) == pytest.approx(share, abs=0.01)
+    for name, prompt, output in (("interactive", (300, 500), (20, 80)), ("batch", (1000, 3000), (200, 400))):
+        group = [a for a in arrivals if a.service_class == name]
+        assert prompt[0] <= min(a.prompt_tokens for a in group) <= 1.1 * prompt[0]
+        assert 0.95 * prompt[1] <= max(a.prompt_tokens for a in group) <= prompt[1]
+        assert (min(a.output_tokens for a in group), max(a.output_tokens for a in group)) == output
+
+
+def test_two_rates_differ_in_their_pace_alone() -> None:
+    slow, fast = drawn("bursty", 1.0, until_s=400.0), drawn("bursty", 2.0, until_s=200.0)
+    assert [a._replace(at_s=a.at_s / 2) for a in slow] == fast
+    assert slow != drawn("bursty", 1.0, seed=4, until_s=400.0)
+
+
+def test_every_class_of_a_workload_is_known_and_its_answers_end_before_what_was_asked_for() -> None:
+    for workload in WORKLOADS.values():
+        assert sum(part.share for part in workload.parts) == pytest.approx(1.0)
+        assert {part.service_class for part in workload.parts} <= set(CLASSES)
+    for lengths in LENGTHS.values():
+        assert lengths.output.knots[-1][1] <= lengths.max_tokens
+
+
+def test_a_request_says_no_more_than_a_client_would() -> None:
+    arrivals = drawn("mixed", until_s=5.0)
+    requests = [request(id, arrival, 3) for id, arrival in enumerate(arrivals)]
+    assert requests[0].sampling.max_tokens == arrivals[0].max_tokens > arrivals[0].output_tokens
+    assert [len(r.prompt) for r in requests] == [a.prompt_tokens for a in arrivals]
+    assert all(0 <= token < stop_id for token in requests[0].prompt)
+    beginnings = {r.prompt[:16].tobytes() for r in requests}
+    assert len(beginnings) == len(requests), "no two prompts begin alike"
