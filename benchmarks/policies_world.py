@@ -1,17 +1,17 @@
 """The world that policies are compared in: one model, one device, and the configurations that are tried."""
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from headway.bench.report import Report
 from headway.bench.workload import CLASSES, WORKLOADS
 from headway.core.limits import Limits
 from headway.core.memory import paged
-from headway.core.policies import POLICIES, Policy
+from headway.core.policies import POLICIES, Policy, PrefillFirst, StallFree
 from headway.sim.capacity import attained
 from headway.sim.cost import MISTRAL_7B, roofline
 from headway.sim.devices import A100_80, PRESENT
-from headway.sim.simulate import Trial, knows_classes, simulate
+from headway.sim.simulate import Trial, simulate
 
 memory_use, weights_bytes, block_size, max_model_len = 0.9, 14.5e9, 16, 16_384
 blocks = int((memory_use * A100_80.memory_bytes - weights_bytes) / (MISTRAL_7B.kv_bytes * block_size))
@@ -48,7 +48,7 @@ class Configuration(NamedTuple):
     def make(self) -> Policy:
         if not self.by_level:
             return POLICIES[self.policy]()
-        return cast(Policy, cast(Any, POLICIES[self.policy])(heeds_levels=True))
+        return {"stall-free": StallFree, "prefill-first": PrefillFirst}[self.policy](heeds_levels=True)
 
     def limits(self) -> Limits:
         """The queue is endless, and no two prompts begin alike, so the index would find nothing."""
@@ -70,7 +70,7 @@ DEFAULTS = {name: _published.get(name, Configuration(name, 4096, 256)) for name 
 FIXED = [
     Configuration(policy, budget, max_seqs, by_level)
     for policy in ("stall-free", "prefill-first")
-    for by_level in ((False, True) if knows_classes else (False,))
+    for by_level in (False, True)
     for max_seqs in (128, 256, 64)
     for budget in (1024, 512, 2048, 256, 4096)
 ]

@@ -6,10 +6,8 @@ that arrive within the window. What of them has not ended at the horizon counts 
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from inspect import signature
-from typing import cast
 
 from headway.bench.report import Answer, Report, meets, report
 from headway.bench.workload import Arrival, Workload, request, stop_id
@@ -23,9 +21,6 @@ from headway.core.slo import ServiceClass
 from headway.core.types import Batch, Event, Finished, Reason, Refused, Token
 from headway.sim.executor import Cost, SimExecutor
 from headway.sim.inbox import VirtualInbox
-
-# Whether the scheduler knows classes, and the fixed policies their levels. Falls away once it does.
-knows_classes = "classes" in signature(Scheduler).parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +53,11 @@ def simulate(
     executor = ScriptedExecutor(clock, trial.cost, arrivals)
     inbox = VirtualInbox(clock, executor, [(r.arrival_s, r) for r in requests])
     judge = Judge(arrivals, trial, tolerated)
-    engine = Engine(clock, inbox, executor, judge, _scheduler(limits, policy, trial))
+    scheduler = Scheduler(limits, policy, trial.memory, classes=trial.classes)
+    engine = Engine(clock, inbox, executor, judge, scheduler)
     while judge.undecided and clock.now() < trial.horizon_s and engine.turn():
         pass
     return report(judge.answers(), trial.classes, trial.window_s)
-
-
-def _scheduler(limits: Limits, policy: Policy, trial: Trial) -> Scheduler:
-    if not knows_classes:
-        return Scheduler(limits, policy, trial.memory)
-    return cast(Callable[..., Scheduler], Scheduler)(limits, policy, trial.memory, classes=trial.classes)
 
 
 class ScriptedExecutor(SimExecutor):
