@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from headway.core.blocks import BlockPool, chain_digest
+from tests.sim.pool_check import check_pool
 
 BLOCKS = 6
 
@@ -72,7 +73,7 @@ class PoolAgainstNaiveModel(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self):
-        self.pool.check(block for table in self.tables for block in table)
+        check_pool(self.pool, (block for table in self.tables for block in table))
         assert self.pool.available == BLOCKS - len(self.held())
         assert self.pool.cached == len(self.idle)
 

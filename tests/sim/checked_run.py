@@ -7,6 +7,7 @@ from headway.core.ports import ExecutorDied
 from headway.core.types import Batch, Finished, Refused, Request, Stepped
 from tests.sim.invariants import check_scheduler
 from tests.sim.ledger import Ledger
+from tests.sim.pool_check import check_pool
 from tests.sim.random_world import Drawn, draw_world
 
 
@@ -71,7 +72,7 @@ def _check_idle(scheduler) -> None:
     assert not scheduler._live
     assert not scheduler.residency.running
     pool = scheduler.residency.pool
-    pool.check(())
+    check_pool(pool, ())
     assert pool.available == pool.blocks, "when idle, free + cached is all"
 
 

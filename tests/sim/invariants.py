@@ -1,6 +1,7 @@
 """What must hold of a scheduler after every turn, whatever happened in it."""
 
 from headway.core.scheduler import Scheduler
+from tests.sim.pool_check import check_pool
 
 
 def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
@@ -8,7 +9,7 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
     running, waiting = residency.running, residency.waiting
     landing = {s.id: s for flight in scheduler._flights for s in flight.step.sequences if s.ended}
     assert not landing.keys() & {s.id for s in running}
-    residency.pool.check(block for s in (*running, *landing.values()) for block in s.blocks)
+    check_pool(residency.pool, (block for s in (*running, *landing.values()) for block in s.blocks))
     for ordered in (running, waiting):
         ranks = [s.seniority for s in ordered]
         assert ranks == sorted(set(ranks)), "a list is in order of seniority, each sequence once"

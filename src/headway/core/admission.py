@@ -15,29 +15,24 @@ from headway.core.types import Refusal, Refused, Request
 backlog_memory_s = 4.0  # how far back the rate of prompts looks, in seconds with a backlog
 
 
-def never_runs(request: Request, limits: Limits, memory: MemoryRule, now: float) -> Refused | None:
-    """What an idle engine could not take either."""
-    prompt, output = len(request.prompt), request.sampling.max_tokens
-    assert min(prompt, output, request.choices) >= 1, "the door lets no empty request in"
+def refusal(request: Request, queued: int, limits: Limits, memory: MemoryRule, now: float) -> Refused | None:
+    """Of what an idle engine could not take either, and of what finds the queue full."""
+    prompt, output, choices = len(request.prompt), request.sampling.max_tokens, request.choices
+    assert min(prompt, output, choices) >= 1, "the door lets no empty request in"
+    most, pool = limits.max_model_len, limits.blocks * limits.block_size
+    held = memory(prompt, prompt + output, most)
     asked = f"the prompt has {prompt} tokens and max_tokens is {output}, {prompt + output} together"
-    if prompt + output > limits.max_model_len:
-        text = f"{asked}; the context holds {limits.max_model_len}"
-        return Refused(request.id, now, Refusal.TOO_LONG, text)
-    held = memory(prompt, prompt + output, limits.max_model_len)
-    if max(held, prompt + output) > limits.blocks * limits.block_size:
-        text = f"{asked}; the KV cache holds {limits.blocks * limits.block_size}"
+    if prompt + output > most:
+        return Refused(request.id, now, Refusal.TOO_LONG, f"{asked}; the context holds {most}")
+    if max(held, prompt + output) > pool:
+        return Refused(request.id, now, Refusal.NEVER_FITS, f"{asked}; the KV cache holds {pool}")
+    if choices > limits.max_queued:
+        text = f"{choices} choices are asked for; the queue holds {limits.max_queued}"
         return Refused(request.id, now, Refusal.NEVER_FITS, text)
-    if request.choices > limits.max_queued:
-        text = f"{request.choices} choices are asked for; the queue holds {limits.max_queued}"
-        return Refused(request.id, now, Refusal.NEVER_FITS, text)
+    if queued + choices > limits.max_queued:
+        text = f"{queued} sequences are queued; the limit is {limits.max_queued}"
+        return Refused(request.id, now, Refusal.OVERLOADED, text, limits.retry_after_s)
     return None
-
-
-def queue_is_full(request: Request, queued: int, limits: Limits, now: float) -> Refused | None:
-    if queued + request.choices <= limits.max_queued:
-        return None
-    text = f"{queued} sequences are queued; the limit is {limits.max_queued}"
-    return Refused(request.id, now, Refusal.OVERLOADED, text, limits.retry_after_s)
 
 
 class Backlog:

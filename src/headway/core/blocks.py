@@ -88,17 +88,3 @@ class BlockPool:
                     self._cached[block] = None
                 else:
                     self._free.append(block)
-
-    def check(self, held: Iterable[int]) -> None:
-        """Assert that `held` (every table's blocks, repeats included) is exactly what is out."""
-        counts = [0] * self.blocks
-        for block in held:
-            counts[block] += 1
-        assert counts == self._references, "reference counts differ from the tables"
-        out = sum(count > 0 for count in counts)
-        assert out + self.available == self.blocks, "free + held + cached is not all"
-        assert len(set(self._free) | self._cached.keys()) == self.available, "a block is in two places"
-        assert all(counts[block] == 0 for block in (*self._free, *self._cached)), "a held block is free"
-        assert {block: name for name, block in self._index.items()} == self._digests, "index and names differ"
-        assert self._cached.keys() <= self._digests.keys(), "a cached block has no name"
-        assert not set(self._free) & self._digests.keys(), "a free block has a name"

@@ -88,7 +88,7 @@ class Forecast:
 
     def seconds(self, load: Load) -> float:
         """What a step of this load takes, as likely more as less."""
-        return self.speed * sum(map(mul, self._weights, self._terms(load)))
+        return self.speed * sum(map(mul, self._weights, self._terms(load)), 0.0)
 
     def safe_seconds(self, load: Load) -> float:
         """What it takes at most, 95 times in 100 of its kind."""
@@ -105,17 +105,21 @@ class Forecast:
                 high = middle - 1
         return low
 
-    def efficient_s(self, share: float) -> float:
-        """The shortest step whose prompt tokens go at `share` of the best rate of the knots."""
-        steps = [(knot, self.seconds(Load(knot, 1, 0, knot * knot // 2))) for knot in self.profile.knots]
-        best = max(tokens / seconds for tokens, seconds in steps)
-        return min(seconds for tokens, seconds in steps if tokens / seconds >= share * best)
+    def prompt_steps(self) -> list[tuple[float, float]]:
+        """(seconds, seconds a token) of steps with as many prompt tokens as each knot has."""
+        steps = ((knot, self.seconds(Load(knot, 1, 0, knot * knot // 2))) for knot in self.profile.knots)
+        return [(seconds, seconds / tokens) for tokens, seconds in steps]
 
     @property
     def token_s(self) -> float:
-        """Seconds a prompt token in a step as large as the knots reach."""
-        many = self.profile.knots[-1]
-        return self.seconds(Load(many, 1, 0, many * many // 2)) / many
+        """Seconds a prompt token at best."""
+        return min(token_s for _, token_s in self.prompt_steps())
+
+    def efficient_s(self, share: float) -> float:
+        """The shortest step whose prompt tokens go at `share` of the best rate."""
+        steps = self.prompt_steps()
+        best_s = min(token_s for _, token_s in steps)
+        return min(seconds for seconds, token_s in steps if share * token_s <= best_s)
 
     def observe(self, load: Load, actual_s: float) -> None:
         """Learn from a step. Less than 50 microseconds."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import inf
 
 from headway.core.forecast import Forecast, Load, Profile
-from headway.core.slo import ServiceClass, Targets, pace_s
+from headway.core.slo import ServiceClass, pace_s
 
 kept_outputs = 128  # of the last answers, for their 90th percentile
 first_output = 256.0  # tokens; before any answer has ended
@@ -49,12 +49,16 @@ class Record:
 
 class Learned:
     def __init__(self, classes: Mapping[str, ServiceClass], profile: Profile) -> None:
-        self.classes = classes
         self.forecast = Forecast(profile)
-        self.records = {name: Record() for name in classes}
+        self.records: dict[str, Record] = {}
+        self.retune(classes)
         self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
         self.steps = 0
         self.last_step_s = 0.0
+
+    def retune(self, classes: Mapping[str, ServiceClass]) -> None:
+        self.classes = classes
+        self.records |= {name: Record() for name in classes if name not in self.records}
 
     def observe(self, load: Load, step_s: float) -> None:
         self.forecast.observe(load, step_s)
@@ -66,7 +70,7 @@ class Learned:
 
     def _infeasible(self, name: str, bare_s: float) -> list[tuple[str, str]]:
         """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
-        needed = Targets(bare_s, bare_s, bare_s * self.records[name].shortest_output)
+        needed = (bare_s, bare_s, bare_s * self.records[name].shortest_output)
         pairs = zip(("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True)
         return [(name, target) for target, least_s, s in pairs if s is not None and least_s > surely_over * s]
 

@@ -39,16 +39,17 @@ class Residency:
         self.room_computed = 0  # of which hold a computed token
         self.preemptions = self.recomputed_tokens = self.prefix_query_tokens = self.prefix_hit_tokens = 0
 
-    @property
-    def busy(self) -> bool:
-        return bool(self.running or self.waiting)
-
     def begin_plan(self, rankings: tuple[Ranking, ...]) -> None:
         """Take note of the rankings: whoever gives way in this plan is read from their end."""
         self._rankings = rankings
         self._guard, self._hungry = self._hungry, None
         if self._guard is not None and not any(s is self._guard for ranking in rankings for s, _ in ranking):
             self._guard = None  # it ended, or the policy no longer wants it in: nobody waits for it
+
+    def reorder(self) -> None:
+        """Levels have changed."""
+        self.running.sort(key=_by_seniority)
+        self.waiting.sort(key=_by_seniority)
 
     def enqueue(self, sequence: Sequence) -> None:
         insort(self.waiting, sequence, key=_by_seniority)

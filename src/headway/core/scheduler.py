@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from headway.core.account import to_ns
-from headway.core.admission import Backlog, comes_too_late, never_runs, prompt_tokens_ahead, queue_is_full
+from headway.core.admission import Backlog, comes_too_late, prompt_tokens_ahead, refusal
 from headway.core.forecast import Profile
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
@@ -105,9 +105,8 @@ class Scheduler:
         """The class it is served as."""
         classes = self.learned.classes
         served = classes[request.service_class]
-        refused = never_runs(request, self.limits, self._memory, now)
-        refused = refused or queue_is_full(request, self.queued, self.limits, now)
-        if refused is not None or served.on_overload is Overload.ACCEPT or not self.residency.busy:
+        refused = refusal(request, self.queued, self.limits, self._memory, now)
+        if refused is not None or served.on_overload is Overload.ACCEPT or not self._live:
             return refused or served
         ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
         first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.learned.forecast.token_s)
@@ -131,6 +130,18 @@ class Scheduler:
         self._flights.clear()
         everyone = [s for choices in self._live.values() for s in choices]
         return [self._end(s, Reason.ERROR, now, detail=detail) for s in everyone]
+
+    def retune(self, classes: Mapping[str, ServiceClass], policy: Policy) -> None:
+        """Other classes and another policy from the next plan on, for whoever is here too.
+
+        Who has a class that is no more keeps its contract.
+        """
+        self.learned.retune(classes)
+        self.policy, self._policy_state = policy, policy.first_state
+        for sequence in (s for choices in self._live.values() for s in choices):
+            served = sequence.service_class
+            self._serve_as(sequence, classes.get(served.name, served))
+        self.residency.reorder()
 
     # ---- plan
 

@@ -85,8 +85,7 @@ def pace_s(targets: Targets, expected_tokens: float) -> float:
     gap_s = inf if targets.itl_s is None else targets.itl_s
     if targets.deadline_s is None:
         return gap_s
-    left_s = deadline_share * targets.deadline_s - (targets.ttft_s or 0.0)
-    return min(gap_s, max(left_s, 0.0) / max(expected_tokens, 1.0))
+    return min(gap_s, deadline_share * targets.deadline_s / max(expected_tokens, 1.0))
 
 
 def next_due_s(targets: Targets, arrival_s: float, last_s: float, left: float) -> float:

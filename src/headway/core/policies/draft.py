@@ -43,9 +43,9 @@ class Draft:
         self._step_s = min(dues) - now if dues else fill_s
         self._fill_s = min(fill_s, self._step_s)  # for those without a promise
         self._pace_s = self._tightest_pace_s()
-        step_s = max(self._step_s, self._floor_s)
-        tokens = forecast.most_tokens(self._load, 0, view.max_step_tokens, step_s)
-        self._token_s = step_s / max(tokens, least_chunk)  # of a prompt, at this step's rate
+        easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
+        tokens = forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s)
+        self._token_s = easy_s / max(tokens, least_chunk)  # of a prompt
         self._closed = False  # nobody else may enter
 
     def _arrival_s(self) -> float:
