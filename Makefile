@@ -9,7 +9,10 @@ bin := .venv/bin
 # Tests run side by side, so each gets one thread; the API keys and settings of whoever runs them stay out.
 pytest := env -u HEADWAY_API_KEY -u HEADWAY_CONFIG OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: serve test check clean
+# What is built at installation: when one of these changes, it is built anew.
+sources := pyproject.toml setup.py $(wildcard src/headway/kernels/cpu/*.cpp src/headway/kernels/cpu/*.h)
+
+.PHONY: serve test check sanitize clean
 
 serve: .venv/.installed ## install, fetch the model, serve on this machine's loopback
 	@$(bin)/headway serve $(MODEL) --port $(PORT)
@@ -24,14 +27,14 @@ check: .venv/.installed-dev ## format, lint, types, the fast tests
 	@$(pytest) -m "not slow"
 
 clean: ## what the other commands made
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist src/*.egg-info src/headway/kernels/cpu/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# A stamp is newer than pyproject.toml when everything it names is installed, so a second run starts at once.
-.venv/.installed: pyproject.toml | $(bin)/pip
+# A stamp is newer than its sources when everything they name is installed, so a second run starts at once.
+.venv/.installed: $(sources) | $(bin)/pip
 	$(bin)/pip install --disable-pip-version-check -e .
 	@touch $@
 
-.venv/.installed-dev: pyproject.toml | $(bin)/pip
+.venv/.installed-dev: $(sources) | $(bin)/pip
 	$(bin)/pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.installed
 

@@ -20,6 +20,13 @@ struct Turn {
     float eps;
 };
 
+struct Linear {
+    int64_t inputs, outputs;
+    const float* weights;  // [panels][inputs][panel], the last panel filled up with zeros
+    const float* bias;     // [outputs], or null
+};
+
+#pragma GCC visibility push(default)
 extern "C" {
 
 // The mix of V that each query [rows][heads] of `qkv` [rows][heads + 2 kv_heads][head_dim] sees.
@@ -35,7 +42,14 @@ void headway_add_norm(float* x, const float* added, const float* weight, float e
 // out = silu(gate) * up, of [rows][gate, up].
 void headway_silu_gate(const float* gate_up, float* out, int64_t rows, int64_t width);
 
+// y [rows][outputs] = x [rows][inputs] W^T + b.
+void headway_linear(const Linear* map, const float* x, float* y, int64_t rows);
+
+// How many outputs a panel of weights holds.
+int64_t headway_panel();
+
 // Where this library finds OpenMP: the caller compares it with where torch does.
 const void* headway_openmp();
 
 }
+#pragma GCC visibility pop
