@@ -70,7 +70,7 @@ def build_engine(
 
 
 def _parts(settings: Settings, spec: ModelSpec) -> Parts:
-    """What `--kernels` asks for. Where native ones were not asked for by name, their absence is said, once."""
+    """What `--kernels` asks for. That native ones are not there is said once, where it is no refusal."""
     if settings.kernels == "plain":
         return plain_parts(spec)
     try:

@@ -69,7 +69,7 @@ void multiply_panel(const Linear& l, const float* x, float* y, int64_t which, in
         Piece p{weights + k * panel, nullptr, std::min(piece, l.inputs - k), 0};
         const float* next = p.weights + p.inputs * panel;
         // A piece is fetched evenly over the rows' blocks, of which the first four are enough for all of it.
-        const int64_t sharers = std::min<int64_t>(blocks, panel / line);
+        const int64_t sharers = std::clamp<int64_t>(panel / line, 1, blocks);
         p.fetched = rounded_up((panel + sharers - 1) / sharers, line);
         for (int64_t row = first, block = 0; row < end; row += tallest, block++) {
             const int64_t from = block * p.fetched * p.inputs;
