@@ -1,176 +1,23 @@
-// Paged attention over one layer's cache: any mix of decodes and chunks, grouped heads, a sliding window.
+// Paged attention over one layer's cache: decodes and chunks, grouped heads, a sliding window.
 //
-// The keys of a sequence are cut into tiles at absolute positions, and a tile's share of a query's answer is a
-// function of that query and that tile alone: scores are summed over dimensions in order, weights are summed
-// lane by lane, values are added key by key. Shares are then merged in order. So a query gets the same bits
+// The keys of a sequence are cut into tiles at absolute positions, and a tile's share of a query's answer is
+// a function of that query and that tile alone: scores are summed over dimensions in order, weights lane
+// by lane, values key by key. Shares are then merged in order. So a query gets the same bits
 // alone or in company, as a decode or in a chunk, whoever computes it and with however many threads.
 //
 // Floats in, floats out. What the arguments may be is checked by the caller, once a step.
 
 #include <algorithm>
-#include <cstdlib>
-#include <limits>
-#include <memory>
 #include <utility>
-#include <vector>
 
+#include "attention_plan.h"
 #include "interface.h"
 #include "vectors.h"
 
 namespace headway {
 namespace {
 
-constexpr int64_t tile_keys = 128;        // a tile's K and V, 64 wide, lie in the cache nearest to a core
-constexpr int64_t most_rows = 126;        // queries that share a tile's K and V: whole blocks of `tallest`
-constexpr int64_t tiles_at_once = 4;      // of a decode, so that one long context keeps all threads busy
-constexpr float nothing = -std::numeric_limits<float>::infinity();
 constexpr float log2_e = 1.44269504f;
-
-// Some rows of one sequence and one K/V head: positions x the query heads that share it. One whose tiles are
-// looked at by several has room for their shares at `parts`, beginning with that of `tile_base`; else -1.
-struct Item {
-    int64_t sequence, kv_head, first, positions, tile_first, tile_end, parts, tile_base;
-};
-
-struct Freed {
-    void operator()(float* p) const { std::free(p); }
-};
-
-// Grows and is kept: a thread's own, so nothing is allocated in a step once it has been as large.
-class Scratch {
-  public:
-    float* floats(int64_t n) {
-        if (n > held_) {
-            kept_.reset(static_cast<float*>(std::aligned_alloc(64, rounded_up(n * 4, 64))));
-            if (!kept_) std::abort();
-            held_ = n;
-        }
-        return kept_.get();
-    }
-
-  private:
-    std::unique_ptr<float, Freed> kept_;
-    int64_t held_ = 0;
-};
-
-thread_local Scratch scratch, shared_parts;
-
-// What all items of one call share.
-struct Call {
-    const Attention& plan;
-    const float *qkv, *keys, *values;
-    float* out;
-    int64_t group;  // query heads of a K/V head
-    int64_t wide;   // head_dim in whole vectors
-    float* parts;
-    std::vector<Item> items, joins;
-
-    const float* query(int64_t row, int64_t head) const {
-        return qkv + (row * (plan.heads + 2 * plan.kv_heads) + head) * plan.head_dim;
-    }
-    float* answer(int64_t row, int64_t head) const { return out + (row * plan.heads + head) * plan.head_dim; }
-    float* part(const Item& item, int64_t tile) const;
-};
-
-// scores[row][key] of R rows and N vectors of keys. q: [dim][R]; k: [dim][tile_keys].
-template <int R, int N>
-void score(const float* q, const float* k, float* scores, int64_t dim) {
-    Vector acc[R][N] = {};
-    for (int64_t d = 0; d < dim; d++) {
-        Vector keys[N];
-#pragma GCC unroll 4
-        for (int n = 0; n < N; n++) keys[n] = load(k + d * tile_keys + n * lanes);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-            for (int n = 0; n < N; n++) acc[r][n] += q[d * R + r] * keys[n];
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-        for (int n = 0; n < N; n++) store(scores + r * tile_keys + n * lanes, acc[r][n]);
-}
-
-// out[row][column ...] of R rows and N vectors: the sum of weights[row][key] * values[key], key by key.
-template <int R, int N>
-void mix(const float* weights, const float* const* values, int64_t first, int64_t end, int64_t column,
-         float* out, int64_t stride) {
-    Vector acc[R][N] = {};
-    for (int64_t key = first; key < end; key++) {
-        const float* value = values[key] + column;
-        Vector v[N];
-#pragma GCC unroll 4
-        for (int n = 0; n < N; n++) v[n] = load(value + n * lanes);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-            for (int n = 0; n < N; n++) acc[r][n] += weights[r * tile_keys + key] * v[n];
-    }
-#pragma GCC unroll 6
-    for (int r = 0; r < R; r++)
-#pragma GCC unroll 4
-        for (int n = 0; n < N; n++) store(out + r * stride + column + n * lanes, acc[r][n]);
-}
-
-using Score = void (*)(const float*, const float*, float*, int64_t);
-using Mix = void (*)(const float*, const float* const*, int64_t, int64_t, int64_t, float*, int64_t);
-
-#define ROWS(f, n) {f<1, n>, f<2, n>, f<3, n>, f<4, n>, f<5, n>, f<6, n>}
-#if defined(__AVX512F__)
-const Score scores_of[widest][tallest] = {ROWS(score, 1), ROWS(score, 2), ROWS(score, 3), ROWS(score, 4)};
-const Mix mix_of[widest][tallest] = {ROWS(mix, 1), ROWS(mix, 2), ROWS(mix, 3), ROWS(mix, 4)};
-#else
-const Score scores_of[widest][tallest] = {ROWS(score, 1), ROWS(score, 2)};
-const Mix mix_of[widest][tallest] = {ROWS(mix, 1), ROWS(mix, 2)};
-#endif
-
-// `lanes` dimensions from `d` on of `lanes` keys, to [dim][tile_keys].
-inline void turn_over(const float* const* keys, int64_t d, float* to) {
-    Vector rows[lanes];
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; i++) rows[i] = load(keys[i] + d);
-    transpose(rows);
-#pragma GCC unroll 16
-    for (int i = 0; i < lanes; i++) store(to + i * tile_keys, rows[i]);
-}
-
-// What some keys say to some rows: the largest score, the weights' sum, the weighted sum of values.
-struct Share {
-    float *most, *sum, *mixed;
-
-    static int64_t floats(int64_t rows, int64_t wide) { return rounded_up(rows, lanes) * 2 + rows * wide; }
-    static Share at(float* p, int64_t rows) {
-        const int64_t tall = rounded_up(rows, lanes);
-        return {p, p + tall, p + 2 * tall};
-    }
-    void clear(int64_t rows, int64_t wide) const {
-        std::fill_n(most, rounded_up(rows, lanes), nothing);
-        std::fill_n(sum, rounded_up(rows, lanes), 0.0f);
-        std::fill_n(mixed, rows * wide, 0.0f);
-    }
-};
-
-// Never inlined: in one place the compiler rounds in one way, whoever calls.
-__attribute__((noinline)) void merge(Share held, Share tile, int64_t rows, int64_t wide) {
-    for (int64_t block = 0; block < rows; block += lanes) {
-        const Vector old = load(held.most + block), found = load(tile.most + block);
-        const Vector most = old > found ? old : found;
-        const Vector floor = most == nothing ? Vector{} : most;  // who has seen nothing keeps nothing
-        const Vector kept = exp2(old - floor), taken = exp2(found - floor);
-        store(held.most + block, most);
-        store(held.sum + block, kept * load(held.sum + block) + taken * load(tile.sum + block));
-        for (int64_t row = block; row < std::min(block + lanes, rows); row++) {
-            const float keep = kept[row - block], take = taken[row - block];
-            float* to = held.mixed + row * wide;
-            const float* from = tile.mixed + row * wide;
-            for (int64_t d = 0; d < wide; d += lanes) store(to + d, keep * load(to + d) + take * load(from + d));
-        }
-    }
-}
-
-float* Call::part(const Item& item, int64_t tile) const {
-    return parts + item.parts + (tile - item.tile_base) * Share::floats(item.positions * group, wide);
-}
 
 // One thread's work on one item: its queries, a tile's K turned over, its V, and what is known so far.
 class Worker {
@@ -246,7 +93,8 @@ class Worker {
             for (int64_t row = block; row < block + height; row++) weigh(row, origin, from, to);
             for (int64_t d = 0; d < wide_; d += widest * lanes)
                 mix_of[std::min<int64_t>(widest, (wide_ - d) / lanes) - 1][height - 1](
-                    scores_ + block * tile_keys, value_of_, first, end, d, tile_.mixed + block * wide_, wide_);
+                    scores_ + block * tile_keys, value_of_, first, end, d, tile_.mixed + block * wide_,
+                    wide_);
         }
     }
 
@@ -255,10 +103,14 @@ class Worker {
         const int64_t* table = plan_.tables + slice_[3];
         const int64_t step = plan_.kv_heads * plan_.head_dim;
         for (int64_t key = first; key < end;) {
-            const int64_t block = (origin + key) / plan_.block_size, offset = (origin + key) % plan_.block_size;
+            const int64_t block = (origin + key) / plan_.block_size;
+            const int64_t offset = (origin + key) % plan_.block_size;
             const int64_t stop = std::min(end, key + plan_.block_size - offset);
             int64_t at = (table[block] * plan_.block_size + offset) * step + item_.kv_head * plan_.head_dim;
-            for (; key < stop; key++, at += step) key_of_[key] = call_.keys + at, value_of_[key] = call_.values + at;
+            for (; key < stop; key++, at += step) {
+                key_of_[key] = call_.keys + at;
+                value_of_[key] = call_.values + at;
+            }
         }
     }
 
@@ -285,7 +137,8 @@ class Worker {
         const float* rows[lanes];
         for (int64_t i = 0; i < lanes; i++) rows[i] = filled + i * lanes;
         for (int64_t key = first; key < end; key++)
-            std::copy_n(key_of_[key] + d, std::min<int64_t>(lanes, plan_.head_dim - d), filled + (key - group) * lanes);
+            std::copy_n(key_of_[key] + d, std::min<int64_t>(lanes, plan_.head_dim - d),
+                        filled + (key - group) * lanes);
         turn_over(rows, 0, keys_ + d * tile_keys + group);
     }
 
@@ -346,44 +199,17 @@ class Worker {
     Share held_, tile_;
 };
 
-void plan_items(Call& call) {
-    const Attention& plan = call.plan;
-    const int64_t together = std::max<int64_t>(1, most_rows / call.group);
-    const int64_t share = Share::floats(call.group, call.wide);
-    int64_t floats = 0;
-    for (int64_t s = 0; s < plan.sequences; s++) {
-        const int64_t count = plan.slices[4 * s + 1], start = plan.slices[4 * s + 2];
-        for (int64_t first = 0; first < count; first += together) {
-            const int64_t positions = std::min(together, count - first);
-            const int64_t seen = plan.window ? std::max<int64_t>(0, start + first - plan.window + 1) : 0;
-            const int64_t tile_first = seen / tile_keys, tile_end = (start + first + positions - 1) / tile_keys + 1;
-            const bool split = count == 1 && tile_end - tile_first > tiles_at_once;
-            for (int64_t head = 0; head < plan.kv_heads; head++) {
-                if (!split) {
-                    call.items.push_back({s, head, first, positions, tile_first, tile_end, -1, 0});
-                    continue;
-                }
-                call.joins.push_back({s, head, first, positions, tile_first, tile_end, floats, tile_first});
-                for (int64_t tile = tile_first; tile < tile_end; tile += tiles_at_once)
-                    call.items.push_back({s, head, first, positions, tile, std::min(tile_end, tile + tiles_at_once),
-                                          floats, tile_first});
-                floats += (tile_end - tile_first) * share;
-            }
-        }
-    }
-    call.parts = shared_parts.floats(floats);
-}
-
 }  // namespace
 }  // namespace headway
 
-extern "C" void headway_attend(const Attention* plan, const float* qkv, const float* keys, const float* values,
-                               float* out) {
+extern "C" void headway_attend(const Attention* plan, const float* qkv, const float* keys,
+                               const float* values, float* out) {
     using namespace headway;
     Call call{*plan, qkv, keys, values, out, plan->heads / plan->kv_heads, rounded_up(plan->head_dim, lanes),
               nullptr, {}, {}};
     plan_items(call);
-    const int64_t items = static_cast<int64_t>(call.items.size()), joins = static_cast<int64_t>(call.joins.size());
+    const auto items = static_cast<int64_t>(call.items.size());
+    const auto joins = static_cast<int64_t>(call.joins.size());
 #pragma omp parallel
     {
 #pragma omp for schedule(dynamic, 1)

@@ -1,4 +1,4 @@
-// What Python may call, by ctypes: plain C, sizes in 64 bits. `library.py` mirrors it. Sizes are checked there.
+// What Python may call, by ctypes: plain C, sizes in 64 bits. `library.py` mirrors it. Python checks sizes.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,8 @@ struct Linear {
 extern "C" {
 
 // The mix of V that each query [rows][heads] of `qkv` [rows][heads + 2 kv_heads][head_dim] sees.
-void headway_attend(const Attention* plan, const float* qkv, const float* keys, const float* values, float* out);
+void headway_attend(const Attention* plan, const float* qkv, const float* keys, const float* values,
+                    float* out);
 
 // Norm where asked, turn by position, write K and V to their slots. Queries are turned in place.
 void headway_turn(const Turn* plan, float* qkv, float* keys, float* values);

@@ -54,7 +54,8 @@ void multiply(const Piece& p, const float* x, int64_t x_stride, float* y, int64_
 }
 
 using Multiply = void (*)(const Piece&, const float*, int64_t, float*, int64_t);
-const Multiply multiply_of[tallest] = {multiply<1>, multiply<2>, multiply<3>, multiply<4>, multiply<5>, multiply<6>};
+const Multiply multiply_of[tallest] = {multiply<1>, multiply<2>, multiply<3>,
+                                       multiply<4>, multiply<5>, multiply<6>};
 
 // Rows [first, end) of one panel's outputs. The last panel may be broader than y: then sums are kept aside.
 void multiply_panel(const Linear& l, const float* x, float* y, int64_t which, int64_t first, int64_t end) {
@@ -64,7 +65,8 @@ void multiply_panel(const Linear& l, const float* x, float* y, int64_t which, in
     const float* behind = l.weights + rounded_up(l.outputs, panel) * l.inputs;
     alignas(64) float aside[tallest * panel];
     for (int64_t row = first; row < end; row++)
-        for (int64_t i = 0; i < width; i++) y[row * l.outputs + column + i] = l.bias ? l.bias[column + i] : 0.0f;
+        for (int64_t i = 0; i < width; i++)
+            y[row * l.outputs + column + i] = l.bias ? l.bias[column + i] : 0.0f;
     for (int64_t k = 0; k < l.inputs; k += piece) {
         Piece p{weights + k * panel, nullptr, std::min(piece, l.inputs - k), 0};
         const float* next = p.weights + p.inputs * panel;

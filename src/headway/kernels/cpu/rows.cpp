@@ -1,5 +1,5 @@
-// What is done to each row by itself: add and norm, turn and write to the cache, gate. A row gets the same bits
-// whatever stands beside it.
+// What is done to each row by itself: add and norm, turn and write to the cache, gate. A row gets the same
+// bits whatever stands beside it.
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-// Vectors of floats as wide as the instruction set that this file is compiled for, and the few things done with
+// Vectors of floats as wide as the instruction set that this file is compiled for, and what is done with
 // them. Compiler extensions in place of intrinsics: one source serves every set, also those not from Intel.
 //
 // Nothing here may be compiled with -ffast-math: masks are infinities, and a NaN must come out as one.
