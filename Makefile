@@ -28,7 +28,8 @@ check: .venv/.installed-dev ## format, lint, types, the fast tests
 
 # The kernels are built with sanitizers in their place, and as they were when this is over.
 sanitize: .venv/.installed-dev ## the kernels' tests under the address and undefined-behaviour sanitizers
-	CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all' $(bin)/python setup.py -q build_ext --inplace --force
+	export CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all'; CXXFLAGS="$$CFLAGS" \
+		$(bin)/python setup.py -q build_ext --inplace --force
 	@LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
 		OMP_NUM_THREADS=2 $(bin)/python -m pytest -q tests/kernels; status=$$?; \
 		$(bin)/python setup.py -q build_ext --inplace --force && exit $$status

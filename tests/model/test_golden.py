@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from headway.kernels.library import Unavailable, load_kernels
+from headway.model import decoder
 from headway.model.decoder import Decoder
 from headway.model.native import native_parts
 from headway.model.parts import Parts, plain_parts
@@ -74,3 +75,8 @@ def test_each_prompt_alone(case: Case) -> None:
 
 def test_prompts_in_chunks_of_seven_while_others_decode(case: Case) -> None:
     assert_same(case.expected, greedy(case.decoder, case.spec, case.prompts, NEW_TOKENS, chunk=7))
+
+
+def test_more_rows_than_an_mlp_takes_at_once(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoder, "MLP_ROWS", 7)
+    assert_same(case.expected, greedy(case.decoder, case.spec, case.prompts, NEW_TOKENS))
