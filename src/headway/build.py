@@ -20,6 +20,7 @@ from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, Policy, Static
 from headway.core.ports import Inbox, Sink
 from headway.core.scheduler import Scheduler
+from headway.executors.allocator import keep_freed_memory
 from headway.executors.local import LocalExecutor
 from headway.executors.runner import Runner
 from headway.kernels.library import Unavailable, load_kernels
@@ -53,6 +54,7 @@ def build_engine(
     spec = read_spec(path)
     facts = size_up(settings, spec, free_memory_bytes())
     parts = _parts(settings, spec)
+    keep_freed_memory()
     with _phase("weights loaded", told):
         weights = load_weights(path, spec, torch.float32)
     with _phase("weights laid out", told):
@@ -78,7 +80,7 @@ def _parts(settings: Settings, spec: ModelSpec) -> Parts:
     except Unavailable as why:
         if settings.kernels == "native":
             raise ConfigError(f"--kernels native: {why}; --kernels plain runs on torch's own") from why
-        log.warning("no native kernels, torch's own run instead, at two thirds of the speed: %s", why)
+        log.warning("no native kernels, torch's own, which are slower, run instead: %s", why)
         return plain_parts(spec)
 
 
