@@ -1,8 +1,8 @@
 """What the C library does with memory that a step gives back: keep it for the next one.
 
-By default glibc hands large pieces back to the system at once, and a step of 2,048 prompt tokens then asks for
-them anew, page by page: 30,000 to 100,000 page faults, some 5 % of its time. The price is that the process
-keeps what its largest step needed.
+By default glibc hands large pieces back to the system at once, and a step of 2,048 prompt tokens then asks
+for them anew, page by page: 30,000 to 100,000 page faults, some 5 % of its time. The price is that the
+process keeps what its largest step needed.
 """
 
 import ctypes
