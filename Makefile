@@ -9,7 +9,10 @@ bin := .venv/bin
 # Tests run side by side, so each gets one thread; the API keys and settings of whoever runs them stay out.
 pytest := env -u HEADWAY_API_KEY -u HEADWAY_CONFIG OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: serve test check clean
+# What is built at installation: when one of these changes, it is built anew.
+sources := pyproject.toml setup.py $(wildcard src/headway/kernels/cpu/*.cpp src/headway/kernels/cpu/*.h)
+
+.PHONY: serve test check sanitize clean
 
 serve: .venv/.installed ## install, fetch the model, serve on this machine's loopback
 	@$(bin)/headway serve $(MODEL) --port $(PORT)
@@ -23,15 +26,23 @@ check: .venv/.installed-dev ## format, lint, types, the fast tests
 	@$(bin)/mypy src benchmarks docs
 	@$(pytest) -m "not slow"
 
-clean: ## what the other commands made
-	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+# The kernels are built with sanitizers in their place, and as they were when this is over.
+sanitize: .venv/.installed-dev ## the kernels' tests under the address and undefined-behaviour sanitizers
+	export CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all'; CXXFLAGS="$$CFLAGS" \
+		$(bin)/python setup.py -q build_ext --inplace --force
+	@LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libubsan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		OMP_NUM_THREADS=2 $(bin)/python -m pytest -q tests/kernels; status=$$?; \
+		$(bin)/python setup.py -q build_ext --inplace --force && exit $$status
 
-# A stamp is newer than pyproject.toml when everything it names is installed, so a second run starts at once.
-.venv/.installed: pyproject.toml | $(bin)/pip
+clean: ## what the other commands made
+	rm -rf .venv build dist src/*.egg-info src/headway/kernels/cpu/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# A stamp is newer than its sources when everything they name is installed, so a second run starts at once.
+.venv/.installed: $(sources) | $(bin)/pip
 	$(bin)/pip install --disable-pip-version-check -e .
 	@touch $@
 
-.venv/.installed-dev: pyproject.toml | $(bin)/pip
+.venv/.installed-dev: $(sources) | $(bin)/pip
 	$(bin)/pip install --disable-pip-version-check -e '.[dev]'
 	@touch $@ .venv/.installed
 

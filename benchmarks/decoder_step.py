@@ -2,9 +2,10 @@
 
     python benchmarks/decoder_step.py [--threads 2] [--context 160]
 
-Weights are random, in the shape of SmolLM2-135M in float32, so nothing is fetched. Each line gives the median
-and the least of several steps, and the floor: the larger of its bytes (weights once, every sequence's K/V)
-over the rate of a long read, and its operations over the rate of a large product, both measured here first.
+Weights are random, in the shape of SmolLM2-135M in float32, so nothing is fetched. Torch's own parts and the
+native kernels take turns, step by step. Each line gives the median and the least of both, and the floor: the
+larger of its bytes (weights once, every sequence's K/V) over the rate of a long read, and its operations over
+the rate of a large product, both measured here first.
 """
 
 import argparse
@@ -14,10 +15,13 @@ from collections.abc import Callable
 
 import torch
 
+from headway.kernels.library import load_kernels
 from headway.model.decoder import Decoder
 from headway.model.inputs import SequenceInputs, StepInputs
 from headway.model.kv import KVCache
 from headway.model.layers import Linear
+from headway.model.native import native_parts
+from headway.model.parts import Parts, plain_parts
 from headway.spec import ModelSpec, Rope
 
 LAYERS = 30
@@ -49,31 +53,50 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     read_rate, product_rate = reading_bytes_s(), product_flop_s()
     print(f"{read_rate / 1e9:.1f} GB/s read, {product_rate / 1e9:.0f} GFLOP/s, {given.threads} threads")
-    weights = {name: torch.randn(shape) * 0.02 for name, shape in SMOLLM2.tensors()}
-    decoder = Decoder(SMOLLM2, weights)
+    kernels = load_kernels()
+    decoders = [decoder_of(plain_parts(SMOLLM2)), decoder_of(native_parts(SMOLLM2, kernels))]
     steps = [(batch, given.context, 1) for batch in (1, 4, 16, 32, 64)]
-    steps += [(1, 0, 128), (1, 0, 512), (1, 512, 512)]
+    steps += [(1, 0, 128), (1, 0, 512), (1, 512, 512), (32, 0, 128)]
     for sequences, start, count in steps:
-        seconds = durations(decoder, sequences, start, count, given.steps)
-        median = statistics.median(seconds)
+        plain, native = durations(decoders, sequences, start, count, given.steps)
         floor = max(
             moved_bytes(sequences, start + count) / read_rate,
             operations(sequences, start, count) / product_rate,
         )
         print(
-            f"{sequences:3} x {count:3} tokens after {start:4}: {median * 1e3:7.1f} ms (least "
-            f"{min(seconds) * 1e3:.1f}, floor {floor * 1e3:.1f})  {sequences * count / median:7.0f} tok/s",
+            f"{sequences:3} x {count:3} tokens after {start:4}: plain {shown(plain)}, "
+            f"native {shown(native)}, floor {floor * 1e3:.1f}; "
+            f"{sequences * count / statistics.median(native):6.0f} tok/s",
             flush=True,
         )
 
 
-def durations(decoder: Decoder, sequences: int, start: int, count: int, steps: int) -> list[float]:
-    """Seconds of each step, after two that are not counted."""
+def shown(seconds: list[float]) -> str:
+    return f"{statistics.median(seconds) * 1e3:7.1f} ms (least {min(seconds) * 1e3:.1f})"
+
+
+def decoder_of(parts: Parts) -> Decoder:
+    random = torch.Generator().manual_seed(1)
+    weights = {name: torch.randn(shape, generator=random) * 0.02 for name, shape in SMOLLM2.tensors()}
+    return Decoder(SMOLLM2, weights, parts)
+
+
+def durations(
+    decoders: list[Decoder], sequences: int, start: int, count: int, steps: int
+) -> list[list[float]]:
+    """Seconds of each decoder's steps, after two that are not counted."""
     inputs = step_of(sequences, start, count)
     kv = KVCache(SMOLLM2, 1 + max(int(s.table.max()) for s in inputs.sequences), BLOCK, torch.float32)
     for layer in kv.layers:
         layer.normal_()
-    return timed(lambda: decoder.logits(decoder.forward(inputs, kv)), steps)
+    rounds = [[seconds_of(decoder, inputs, kv) for decoder in decoders] for _ in range(steps + 2)]
+    return [list(each) for each in zip(*rounds[2:], strict=True)]
+
+
+def seconds_of(decoder: Decoder, inputs: StepInputs, kv: KVCache) -> float:
+    begun = time.perf_counter()
+    decoder.logits(decoder.forward(inputs, kv))
+    return time.perf_counter() - begun
 
 
 def step_of(sequences: int, start: int, count: int) -> StepInputs:

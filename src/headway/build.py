@@ -3,6 +3,7 @@
 Owns the order in which an engine is put together, and says each phase and how long it took.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,20 +13,26 @@ from typing import NamedTuple
 import torch
 
 from headway.clock import MonotonicClock
-from headway.config import Settings
+from headway.config import ConfigError, Settings
 from headway.core.engine import Engine
 from headway.core.limits import Limits
 from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, Policy, Static
 from headway.core.ports import Inbox, Sink
 from headway.core.scheduler import Scheduler
+from headway.executors.allocator import keep_freed_memory
 from headway.executors.local import LocalExecutor
 from headway.executors.runner import Runner
+from headway.kernels.library import Unavailable, load_kernels
 from headway.model.decoder import Decoder
 from headway.model.kv import KVCache
+from headway.model.native import native_parts
+from headway.model.parts import Parts, plain_parts
 from headway.model.weights import load_weights
 from headway.sizing import Facts, free_memory_bytes, size_up
-from headway.spec import read_spec
+from headway.spec import ModelSpec, read_spec
+
+log = logging.getLogger("headway.kernels")
 
 Told = Callable[[str, float], None]
 """Told a phase's name and the seconds it took, when it is over."""
@@ -46,10 +53,12 @@ def build_engine(
     """
     spec = read_spec(path)
     facts = size_up(settings, spec, free_memory_bytes())
+    parts = _parts(settings, spec)
+    keep_freed_memory()
     with _phase("weights loaded", told):
         weights = load_weights(path, spec, torch.float32)
     with _phase("weights laid out", told):
-        decoder = Decoder(spec, weights)
+        decoder = Decoder(spec, weights, parts)
     with _phase("KV cache taken", told):
         kv = KVCache(spec, facts.blocks, facts.block_size, torch.float32)
     executor = LocalExecutor(Runner(decoder, kv), on_done=wake, threads=settings.threads)
@@ -60,6 +69,19 @@ def build_engine(
         exclusive=executor.exclusive,
     )
     return Built(Engine(MonotonicClock(), inbox, executor, sink, scheduler), executor, facts)
+
+
+def _parts(settings: Settings, spec: ModelSpec) -> Parts:
+    """What `--kernels` asks for. That native ones are not there is said once, where it is no refusal."""
+    if settings.kernels == "plain":
+        return plain_parts(spec)
+    try:
+        return native_parts(spec, load_kernels())
+    except Unavailable as why:
+        if settings.kernels == "native":
+            raise ConfigError(f"--kernels native: {why}; --kernels plain runs on torch's own") from why
+        log.warning("no native kernels, torch's own, which are slower, run instead: %s", why)
+        return plain_parts(spec)
 
 
 def _limits(settings: Settings, facts: Facts) -> Limits:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 POLICY_NAMES = ("static", "prefill-first", "decode-first", "stall-free")
 ALLOCATION_NAMES = ("paged", "reserved-request", "reserved-context")
+KERNEL_NAMES = ("auto", "native", "plain")
 GROUPS = ("Model", "Scheduling", "Memory", "Server")
 
 
@@ -119,6 +120,12 @@ class Settings:
     )
     threads: int | None = _setting(
         None, _whole(1, 1024), "Model", "Threads for the model's arithmetic.", "one per core"
+    )
+    kernels: str = _setting(
+        "auto",
+        _choice(*KERNEL_NAMES),
+        "Model",
+        "Whose arithmetic: native (compiled with Headway), plain (torch).",
     )
     policy: str = _setting(
         "stall-free", _choice(*POLICY_NAMES), "Scheduling", f"Who runs next: {', '.join(POLICY_NAMES)}."

@@ -1,6 +1,7 @@
 """One engine over a tiny real model and a closed workload: all requests are there before it begins."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Signal
@@ -19,6 +20,7 @@ from headway.executors.local import LocalExecutor
 from headway.executors.runner import Runner
 from headway.model.decoder import Decoder
 from headway.model.kv import KVCache
+from headway.model.parts import Parts, plain_parts
 from headway.model.weights import load_weights
 from headway.sim.run import DecisionLog, EventLog
 from headway.spec import ModelSpec, read_spec
@@ -68,10 +70,10 @@ class Loaded(NamedTuple):
     decoder: Decoder
 
 
-def load_tiny(name: str, folder: Path) -> Loaded:
+def load_tiny(name: str, folder: Path, parts: Callable[[ModelSpec], Parts] = plain_parts) -> Loaded:
     save(name, folder)
     spec = read_spec(folder)
-    return Loaded(spec, Decoder(spec, load_weights(folder, spec, torch.float32)))
+    return Loaded(spec, Decoder(spec, load_weights(folder, spec, torch.float32), parts(spec)))
 
 
 def run_real(

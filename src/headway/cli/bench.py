@@ -49,6 +49,7 @@ def offline(
     repeat: Annotated[int, typer.Option(min=1, max=100, help="Runs per batch size; medians count.")] = 1,
     seed: flags.Seed = None,
     threads: flags.Threads = None,
+    kernels: flags.KernelNames = None,
     max_num_batched_tokens: flags.MaxNumBatchedTokens = None,
     kv_cache_memory: flags.KvCacheMemory = None,
     block_size: flags.BlockSize = None,

@@ -22,6 +22,7 @@ def serve(
     chat_template: flags.Template = None,
     seed: flags.Seed = None,
     threads: flags.Threads = None,
+    kernels: flags.KernelNames = None,
     policy: flags.PolicyName = None,
     max_num_seqs: flags.MaxNumSeqs = None,
     max_num_batched_tokens: flags.MaxNumBatchedTokens = None,

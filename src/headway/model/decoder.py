@@ -5,81 +5,70 @@ Owns how a family's block is put together from ModelSpec's switches. Knows no re
     tokens [T] -> embed -> layers: x += attention(norm x); x += mlp(norm x) -> norm -> the wanted rows -> head
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from headway.model.attention import Call, attend, plan_attention
 from headway.model.inputs import StepInputs
 from headway.model.kv import KVCache
-from headway.model.layers import ACTIVATIONS, LayerNorm, Linear, Norm, RMSNorm
-from headway.model.rope import Angles
-from headway.spec import ModelSpec, Rope
+from headway.model.layers import ACTIVATIONS, LayerNorm, Norm
+from headway.model.parts import Map, Parts, plain_parts
+from headway.spec import ModelSpec
 
+# What lies between an MLP's maps is its widest: of so many rows it stays in caches, and in memory that the
+# process holds already; 4,096 rows would ask the system for 50 MB anew, page by page, in every layer.
+MLP_ROWS = 1024
 
-class Step(NamedTuple):
-    """What all layers share in one step, by the window or the rotation that a layer uses."""
-
-    slots: Tensor  # int64 [T]
-    calls: dict[int | None, list[Call]]
-    angles: dict[Rope, Angles]
+Step = Mapping[Any, Any]
+"""What the parts planned for one step, for their own mixers."""
 
 
 class Weights:
     """One layer's tensors by their short names, each handed out once: none is held in two layouts."""
 
-    def __init__(self, tensors: dict[str, Tensor], prefix: str) -> None:
+    def __init__(self, tensors: dict[str, Tensor], prefix: str, parts: Parts) -> None:
         self._tensors, self._prefix = tensors, prefix
+        self.parts = parts
 
     def take(self, name: str) -> Tensor:
         return self._tensors.pop(self._prefix + name)
 
-    def linear(self, name: str) -> Linear:
-        return Linear(self.take(name), self._tensors.pop(f"{self._prefix}{name}.bias", None))
+    def linear(self, name: str) -> Map:
+        return self.parts.linear(self.take(name), self._tensors.pop(f"{self._prefix}{name}.bias", None))
 
     def norm(self, name: str, spec: ModelSpec) -> Norm:
         if spec.norm == "layer":
             return LayerNorm(self.take(name), self.take(f"{name}.bias"), spec.norm_eps)
-        return RMSNorm(self.take(name), spec.norm_eps)
+        return self.parts.rms_norm(self.take(name), spec.norm_eps)
 
 
 class Attention:
-    """One layer's attention: project, turn by position, write K/V to the cache, mix, project back."""
+    """One layer's attention: project, let tokens see each other, project back."""
 
     def __init__(self, spec: ModelSpec, weights: Weights, index: int) -> None:
-        self._heads, self._kv_heads, self._dim = spec.heads, spec.kv_heads, spec.head_dim
-        self._scale = spec.attention_scale
-        self.window = spec.windows[index]
-        self.rope = spec.ropes[index]
         self._qkv = weights.linear("qkv")
-        self._q_norm = RMSNorm(weights.take("q_norm"), spec.norm_eps) if spec.qk_norm else None
-        self._k_norm = RMSNorm(weights.take("k_norm"), spec.norm_eps) if spec.qk_norm else None
+        norms = (weights.take("q_norm"), weights.take("k_norm")) if spec.qk_norm else None
+        self._mix = weights.parts.mixing.mixer(spec.windows[index], spec.ropes[index], norms)
         self._out = weights.linear("o")
 
     def __call__(self, x: Tensor, step: Step, cache: Tensor) -> Tensor:
-        heads = self._qkv(x).view(len(x), self._heads + 2 * self._kv_heads, self._dim)
-        turning = heads[:, : self._heads + self._kv_heads]
-        if self._q_norm is not None and self._k_norm is not None:
-            turning[:, : self._heads] = self._q_norm(turning[:, : self._heads])
-            turning[:, self._heads :] = self._k_norm(turning[:, self._heads :])
-        step.angles[self.rope].rotate_(turning)
-        for slots, new in zip(cache.flatten(1, 2), heads[:, self._heads :].chunk(2, dim=1), strict=True):
-            slots.index_copy_(0, step.slots, new)
-        return self._out(attend(heads[:, : self._heads], cache, step.calls[self.window], self._scale))
+        return self._out(self._mix(self._qkv(x), step, cache))
 
 
 class GatedMLP:
     """down(act(gate x) * up x)"""
 
     def __init__(self, spec: ModelSpec, weights: Weights) -> None:
-        self._act = ACTIVATIONS[spec.activation]
         self._gate_up = weights.linear("gate_up")
+        self._gate = weights.parts.gate(spec.activation)
         self._down = weights.linear("down")
 
     def __call__(self, x: Tensor) -> Tensor:
-        gate, up = self._gate_up(x).chunk(2, dim=-1)
-        return self._down(self._act(gate).mul_(up))
+        if len(x) <= MLP_ROWS:
+            return self._down(self._gate(self._gate_up(x)))
+        return torch.cat([self(rows) for rows in x.split(MLP_ROWS)])
 
 
 class PlainMLP:
@@ -103,19 +92,18 @@ class Layer:
 
     def __init__(self, spec: ModelSpec, weights: Weights, index: int) -> None:
         self._attn_norm = weights.norm("attn_norm", spec)
-        self.attention = Attention(spec, weights, index)
+        self._attention = Attention(spec, weights, index)
         self._post_attn_norm = weights.norm("post_attn_norm", spec) if spec.post_norms else None
         self._mlp_norm = weights.norm("mlp_norm", spec)
         self._mlp = _mlp(spec, weights)
         self._post_mlp_norm = weights.norm("post_mlp_norm", spec) if spec.post_norms else None
 
-    def __call__(self, x: Tensor, step: Step, cache: Tensor) -> Tensor:
-        """x is updated in place and returned."""
-        mixed = self.attention(self._attn_norm(x), step, cache)
-        x += mixed if self._post_attn_norm is None else self._post_attn_norm(mixed)
-        fed = self._mlp(self._mlp_norm(x))
-        x += fed if self._post_mlp_norm is None else self._post_mlp_norm(fed)
-        return x
+    def __call__(self, x: Tensor, added: Tensor | None, step: Step, cache: Tensor) -> Tensor:
+        """x, to which `added` comes first, is updated in place; what is to be added next is returned."""
+        mixed = self._attention(self._attn_norm(x, added), step, cache)
+        mixed = mixed if self._post_attn_norm is None else self._post_attn_norm(mixed)
+        fed = self._mlp(self._mlp_norm(x, mixed))
+        return fed if self._post_mlp_norm is None else self._post_mlp_norm(fed)
 
 
 class ParallelLayer:
@@ -124,30 +112,33 @@ class ParallelLayer:
     def __init__(self, spec: ModelSpec, weights: Weights, index: int) -> None:
         self._attn_norm = weights.norm("attn_norm", spec)
         self._mlp_norm = None if spec.shared_norm else weights.norm("mlp_norm", spec)
-        self.attention = Attention(spec, weights, index)
+        self._attention = Attention(spec, weights, index)
         self._mlp = _mlp(spec, weights)
 
-    def __call__(self, x: Tensor, step: Step, cache: Tensor) -> Tensor:
-        """x is updated in place and returned."""
-        normed = self._attn_norm(x)
+    def __call__(self, x: Tensor, added: Tensor | None, step: Step, cache: Tensor) -> Tensor:
+        """x, to which `added` comes first, is updated in place; what is to be added next is returned."""
+        normed = self._attn_norm(x, added)
         fed = self._mlp(normed if self._mlp_norm is None else self._mlp_norm(x))
-        x += self.attention(normed, step, cache)
-        x += fed
-        return x
+        return self._attention(normed, step, cache).add_(fed)
 
 
 class Decoder:
-    """All layers of one model. `weights` (internal names) is emptied: matrices are repacked one by one."""
+    """All layers of one model. `weights` (internal names) is emptied: matrices are repacked one by one.
 
-    def __init__(self, spec: ModelSpec, weights: dict[str, Tensor]) -> None:
+    `parts` are what it is put together from, torch's own by default.
+    """
+
+    def __init__(self, spec: ModelSpec, weights: dict[str, Tensor], parts: Parts | None = None) -> None:
+        parts = parts or plain_parts(spec)
         self._spec = spec
+        self._mixing = parts.mixing
         self._embed = weights.pop("embed")
         self._embed_scale = torch.tensor(spec.embed_scale, dtype=self._embed.dtype)
         kind = ParallelLayer if spec.parallel_blocks else Layer
-        self._layers = [kind(spec, Weights(weights, f"layers.{i}."), i) for i in range(spec.layers)]
-        ends = Weights(weights, "")
+        self._layers = [kind(spec, Weights(weights, f"layers.{i}.", parts), i) for i in range(spec.layers)]
+        ends = Weights(weights, "", parts)
         self._final_norm = ends.norm("final_norm", spec)
-        self._head = Linear(self._embed) if spec.tied else ends.linear("head")
+        self._head = parts.linear(self._embed, None) if spec.tied else ends.linear("head")
         assert not weights, f"weights that no layer takes: {sorted(weights)}"
 
     def forward(self, inputs: StepInputs, kv: KVCache) -> Tensor:
@@ -156,10 +147,11 @@ class Decoder:
             x = self._embed[inputs.tokens]
             if self._spec.embed_scale != 1.0:
                 x *= self._embed_scale
-            step = self._plan(inputs, kv, x.dtype)
+            step = self._mixing.plan(inputs, kv)
+            added: Tensor | None = None
             for layer, cache in zip(self._layers, kv.layers, strict=True):
-                x = layer(x, step, cache)
-            return self._final_norm(x[inputs.rows])
+                added = layer(x, added, step, cache)
+            return self._final_norm(x[inputs.rows], added if added is None else added[inputs.rows])
 
     def logits(self, hidden: Tensor) -> Tensor:
         """float32 [R, vocab] of hidden states [R, hidden]."""
@@ -167,9 +159,3 @@ class Decoder:
             logits = self._head(hidden).float()
             cap = self._spec.final_softcap
             return logits if cap is None else logits.div_(cap).tanh_().mul_(cap)
-
-    def _plan(self, inputs: StepInputs, kv: KVCache, dtype: torch.dtype) -> Step:
-        spec = self._spec
-        calls = {w: plan_attention(inputs, kv, spec.heads, w) for w in set(spec.windows)}
-        angles = {rope: Angles(rope, inputs.positions, spec.head_dim, dtype) for rope in set(spec.ropes)}
-        return Step(inputs.slots, calls, angles)

@@ -4,6 +4,7 @@ Owns arithmetic on [T, ...] rows. Knows no cache, no attention and no family.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,7 +12,11 @@ from torch.nn import functional
 
 from headway.spec.model import Activation
 
-Norm = Callable[[Tensor], Tensor]
+
+class Norm(Protocol):
+    """`x` is normed, after `added` came to it in place: a residual is added where it is next read."""
+
+    def __call__(self, x: Tensor, added: Tensor | None = None) -> Tensor: ...
 
 
 def _has_packed_linear() -> bool:
@@ -49,7 +54,9 @@ class RMSNorm:
         self._weight = weight.float() * dim**0.5
         self._floor = torch.tensor((dim * eps) ** 0.5)
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        if added is not None:
+            x += added
         wide = x.float()
         length = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         return torch.mul(wide, self._weight).div_(torch.hypot(length, self._floor)).to(x.dtype)
@@ -61,7 +68,9 @@ class LayerNorm:
     def __init__(self, weight: Tensor, bias: Tensor | None, eps: float) -> None:
         self._weight, self._bias, self._eps = weight, bias, eps
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        if added is not None:
+            x += added
         return functional.layer_norm(x, self._weight.shape, self._weight, self._bias, self._eps)
 
 

@@ -16,9 +16,7 @@ class Angles:
     """The rotation of a step's tokens, made once a step for all layers that share a Rope."""
 
     def __init__(self, rope: Rope, positions: Tensor, head_dim: int, dtype: torch.dtype) -> None:
-        angle = positions.unsqueeze(1).float() * inverse_frequencies(rope, head_dim)  # [T, D/2]
-        scale = rope.scaling.attention_factor if isinstance(rope.scaling, YarnScaling) else 1.0
-        cos, sin = angle.cos() * scale, angle.sin() * scale
+        cos, sin = cosines_and_sines(rope, positions, head_dim)
         self._cos = torch.cat((cos, cos), dim=1).unsqueeze(1).to(dtype)  # [T, 1, D]
         self._sin = torch.cat((-sin, sin), dim=1).unsqueeze(1).to(dtype)  # the sign of rotate-half is in here
 
@@ -26,6 +24,13 @@ class Angles:
         """Turn heads [T, n, D] in place: dimension i with i + D/2."""
         swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
         heads.mul_(self._cos).addcmul_(swapped, self._sin)
+
+
+def cosines_and_sines(rope: Rope, positions: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:
+    """float32 [T, head_dim / 2] each: how far the tokens at `positions` [T] are turned."""
+    angle = positions.unsqueeze(1).float() * inverse_frequencies(rope, head_dim)
+    scale = rope.scaling.attention_factor if isinstance(rope.scaling, YarnScaling) else 1.0
+    return angle.cos() * scale, angle.sin() * scale
 
 
 def inverse_frequencies(rope: Rope, head_dim: int) -> Tensor:

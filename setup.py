@@ -1,0 +1,42 @@
+"""The native kernels, compiled where there is a compiler; all else is in pyproject.toml.
+
+One source, several instruction sets: which one runs is chosen when the library is loaded. Each variant may
+fail by itself, and Headway then says at start-up what it runs on instead.
+"""
+
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+folder = Path("src/headway/kernels/cpu")
+on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+variants = {"baseline": []} | ({"v3": ["-march=x86-64-v3"], "v4": ["-march=x86-64-v4"]} if on_x86 else {})
+
+
+def extension(name: str, flags: list[str]) -> Extension:
+    """A library that is opened by ctypes: a Python module in its file's name alone.
+
+    OpenMP is compiled for but not linked: its functions are those that torch has loaded. Contraction is
+    said, because all code of a variant must round alike; nothing that lets infinities or NaN go is.
+    """
+    return Extension(
+        f"headway.kernels.cpu.lib_{name}",
+        sources=sorted(str(path) for path in folder.glob("*.cpp")),
+        depends=sorted(str(path) for path in folder.glob("*.h")),
+        extra_compile_args=[
+            "-std=c++17",
+            "-O3",
+            "-fopenmp",
+            "-ffp-contract=fast",
+            "-fvisibility=hidden",
+            "-Wno-psabi",
+            *flags,
+        ],
+        export_symbols=[],
+        language="c++",
+        optional=True,
+    )
+
+
+setup(ext_modules=[extension(name, flags) for name, flags in variants.items()])

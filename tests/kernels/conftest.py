@@ -1,0 +1,23 @@
+"""Every variant of the kernels that was built here and that this processor can run."""
+
+import pytest
+import torch
+
+from headway.kernels.library import VARIANTS, Kernels, load_variant, path_of, processor_flags
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
+def kernels(request: pytest.FixtureRequest) -> Kernels:
+    if path_of(request.param) is None:
+        pytest.skip(f"{request.param} was not built: no compiler when Headway was installed")
+    if not VARIANTS[request.param] <= processor_flags():
+        pytest.skip(f"this processor cannot run {request.param}")
+    return load_variant(request.param)
+
+
+@pytest.fixture
+def two_threads():
+    """What the call is given runs with one thread, then with two."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
