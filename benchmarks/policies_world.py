@@ -48,7 +48,8 @@ class Configuration(NamedTuple):
     def make(self) -> Policy:
         if not self.by_level:
             return POLICIES[self.policy]()
-        return {"stall-free": StallFree, "prefill-first": PrefillFirst}[self.policy](heeds_levels=True)
+        kind = StallFree if self.policy == "stall-free" else PrefillFirst
+        return kind(heeds_levels=True)
 
     def limits(self) -> Limits:
         """The queue is endless, and no two prompts begin alike, so the index would find nothing."""

@@ -36,7 +36,7 @@ def refusal(request: Request, queued: int, limits: Limits, memory: MemoryRule, n
 
 
 class Backlog:
-    """How fast prompts have been taken in while some waited: seconds a token, of all that kept them waiting."""
+    """How fast prompts have been taken in while some waited: seconds a token, whatever kept them waiting."""
 
     def __init__(self) -> None:
         self._seconds = self._tokens = 0.0
@@ -57,7 +57,9 @@ def prompt_tokens_ahead(level: int, waiting: Iterable[Sequence], running: Iterab
     return ahead + sum(s.remaining for s in running if s.level <= level and s.remaining > 1)
 
 
-def comes_too_late(request: Request, served: ServiceClass, first_token_s: float, now: float) -> Refused | None:
+def comes_too_late(
+    request: Request, served: ServiceClass, first_token_s: float, now: float
+) -> Refused | None:
     """The refusal of a request whose first token, `first_token_s` from now on, would be late."""
     target_s = served.targets.loosened(request.loosened).ttft_s
     if target_s is None or now + first_token_s <= request.arrival_s + target_s:

@@ -2,12 +2,10 @@
 
     seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
 
-One line cannot fit a step: the same work at 1 / 4 / 16 / 64 / 256 tokens takes 45 / 87 / 101 / 208 / 640 ms on
-one CPU. The shape is a Kalman filter on the terms' factors (recursive least squares whose weights drift), in
-units of the first guess. `speed` is the median of the last few actual / shape, so that a single step that the
-system held up moves nothing, and a machine that has become slower is followed within five steps.
-
-Owns the arithmetic; knows no sequences and no targets.
+One line cannot fit a step: the same work at 1 / 4 / 16 / 64 / 256 tokens takes 45 / 87 / 101 / 208 / 640 ms
+on one CPU. The shape is a Kalman filter on the terms' factors (recursive least squares whose weights drift),
+in units of the first guess. `speed` is the median of the last few actual / shape, so that a single step that
+the system held up moves nothing, and a machine that has become slower is followed within five steps.
 """
 
 from collections import deque
@@ -38,9 +36,9 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A first guess: seconds of each term. `token_s[i]` is per token between knots i - 1 and i, and past the last.
+    """A first guess, seconds of each term; `token_s[i]` is a token's up to knot i, the last one's beyond.
 
-    The default is a small model on two cores. It is replaced within some dozens of steps by what is measured.
+    The default is a small model on two cores. What is measured replaces it within some dozens of steps.
     """
 
     knots: tuple[int, ...] = (4, 16, 64, 256)
@@ -50,36 +48,35 @@ class Profile:
     context_s: float = 1e-6
     pair_s: float = 1e-7
 
-    def __post_init__(self) -> None:
-        assert len(self.token_s) == len(self.knots) + 1
-        assert all(low < high for low, high in zip((0, *self.knots), self.knots, strict=False))
-        assert min(self.base_s, *self.token_s, self.sequence_s, self.context_s, self.pair_s) > 0
 
+SMALL_CPU = Profile()
 
 recent_steps = 9  # whose median is the machine's speed
 kept_ratios = 128  # of which the safety factor is the 95th percentile
 reviewed_every = 8  # steps between two looks at it
 first_safety, least_safety, most_safety = 1.3, 1.02, 2.0
-first_doubt = 4.0  # variance of a term's factor before anything is measured: it may well be three times as much
+most_doubt = 4.0  # variance of a term's factor, also at first: it may well be three times as much
 drift = 2e-5  # added to that variance by each step
 noise = 0.01  # variance of actual / predicted when the shape is right: a tenth
 largest_surprise = 0.3  # of actual / predicted - 1 that is believed of one step
 trial_steps = 16  # the first ones are believed whole
-least_factor, most_doubt = 0.02, first_doubt
+least_factor = 0.02
 
 
 class Forecast:
     """Begun from a profile, corrected by every step."""
 
-    def __init__(self, profile: Profile = Profile()) -> None:
-        self.profile = profile
+    def __init__(self, profile: Profile) -> None:
+        self.knots = profile.knots
         units = (profile.base_s, *profile.token_s, profile.sequence_s, profile.context_s, profile.pair_s)
+        assert len(profile.token_s) == len(profile.knots) + 1
+        assert min(units) > 0
         self._units = units
         self._weights = list(units)  # units x factors, so that a forecast is one sum
         self._factors = [1.0] * len(units)
-        self._doubt = [[first_doubt * (i == j) for j in range(len(units))] for i in range(len(units))]
+        self._doubt = [[most_doubt * (i == j) for j in range(len(units))] for i in range(len(units))]
         self._speeds: deque[float] = deque(maxlen=recent_steps)
-        # Of steps without and with prompts: the many that only decode shall not speak for the few that do not.
+        # Of steps without and with prompts: the many that decode do not speak for the few others.
         self._ratios: tuple[deque[float], ...] = (deque(maxlen=kept_ratios), deque(maxlen=kept_ratios))
         self._safety = [first_safety, first_safety]
         self._seen = 0
@@ -95,7 +92,7 @@ class Forecast:
         return self._safety[load.pairs > 0] * self.seconds(load)
 
     def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
-        """How many tokens from `start` on, up to `most`, a step of this load may take in and surely end in time."""
+        """How many tokens from `start` on, up to `most`, a step of this load can take in and end in time."""
         low, high = 0, most
         while low < high:
             middle = (low + high + 1) // 2
@@ -107,28 +104,17 @@ class Forecast:
 
     def prompt_steps(self) -> list[tuple[float, float]]:
         """(seconds, seconds a token) of steps with as many prompt tokens as each knot has."""
-        steps = ((knot, self.seconds(Load(knot, 1, 0, knot * knot // 2))) for knot in self.profile.knots)
+        steps = [(n, self.seconds(Load(n, 1, 0, n * n // 2))) for n in self.knots]
         return [(seconds, seconds / tokens) for tokens, seconds in steps]
-
-    @property
-    def token_s(self) -> float:
-        """Seconds a prompt token at best."""
-        return min(token_s for _, token_s in self.prompt_steps())
-
-    def efficient_s(self, share: float) -> float:
-        """The shortest step whose prompt tokens go at `share` of the best rate."""
-        steps = self.prompt_steps()
-        best_s = min(token_s for _, token_s in steps)
-        return min(seconds for seconds, token_s in steps if share * token_s <= best_s)
 
     def observe(self, load: Load, actual_s: float) -> None:
         """Learn from a step. Less than 50 microseconds."""
         terms = self._terms(load)
-        shape_s = sum(map(mul, self._weights, terms))
+        shape_s = sum(map(mul, self._weights, terms), 0.0)
         if actual_s <= 0.0:
             return
-        ratio = actual_s / (self.speed * shape_s)
         self._seen += 1
+        ratio = actual_s / (self.speed * shape_s)
         self._ratios[load.pairs > 0].append(ratio)
         if self._seen % reviewed_every == 0:
             self._review()
@@ -136,21 +122,21 @@ class Forecast:
         if self._seen > trial_steps:
             surprise = max(-largest_surprise, min(largest_surprise, surprise))
         self._correct([u * t / shape_s for u, t in zip(self._units, terms, strict=True)], surprise)
-        self._speeds.append(actual_s / sum(map(mul, self._weights, terms)))
+        self._speeds.append(actual_s / sum(map(mul, self._weights, terms), 0.0))
         self.speed = sorted(self._speeds)[len(self._speeds) // 2]
 
     def _terms(self, load: Load) -> list[float]:
         tokens, sequences, context, pairs = load
         terms: list[float] = [1.0]
         low = 0
-        for knot in self.profile.knots:
+        for knot in self.knots:
             terms.append(min(tokens, knot) - low if tokens > low else 0)
             low = knot
         terms += (max(0, tokens - low), sequences, context, pairs)
         return terms
 
     def _correct(self, shares: list[float], surprise: float) -> None:
-        """One step of the filter: `shares` are the terms' parts of the forecast, `surprise` what it missed."""
+        """One step of the filter. `shares`: the terms' parts of the forecast; `surprise`: what it missed."""
         doubt = self._doubt
         spread = [sum(map(mul, row, shares)) for row in doubt]
         gain = 1.0 / (noise + sum(map(mul, spread, shares)))

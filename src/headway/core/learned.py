@@ -74,8 +74,18 @@ class Learned:
         pairs = zip(("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True)
         return [(name, target) for target, least_s, s in pairs if s is not None and least_s > surely_over * s]
 
+    @property
+    def prompt_token_s(self) -> float:
+        """Seconds a prompt token at best."""
+        return min(token_s for _, token_s in self.forecast.prompt_steps())
+
+    def efficient_s(self, share: float) -> float:
+        """The shortest step whose prompt tokens go at `share` of the best rate."""
+        steps, best_s = self.forecast.prompt_steps(), self.prompt_token_s
+        return min(seconds for seconds, token_s in steps if share * token_s <= best_s)
+
     def pace_s(self, name: str) -> float:
-        """The gap between tokens that keeps a class's promise; inf: it has none, or one that cannot be kept."""
+        """The gap between tokens that keeps a class's promise. inf: it has none, or one nobody can keep."""
         if (name, "itl") in self.infeasible:
             return inf
         return pace_s(self.classes[name].targets, self.records[name].output_p90)

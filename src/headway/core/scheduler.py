@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from headway.core.account import to_ns
 from headway.core.admission import Backlog, comes_too_late, prompt_tokens_ahead, refusal
-from headway.core.forecast import Profile
+from headway.core.forecast import SMALL_CPU, Profile
+from headway.core.learned import Learned
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
 from headway.core.policies.preference import Policy, View
-from headway.core.learned import Learned
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
 from headway.core.slo import BUILT_IN, Overload, ServiceClass
@@ -59,7 +59,7 @@ class Scheduler:
         memory: MemoryRule,
         *,
         classes: Mapping[str, ServiceClass] = BUILT_IN,
-        profile: Profile = Profile(),
+        profile: Profile = SMALL_CPU,
         exclusive: bool = False,
     ) -> None:
         self.limits = limits
@@ -109,7 +109,7 @@ class Scheduler:
         if refused is not None or served.on_overload is Overload.ACCEPT or not self._live:
             return refused or served
         ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
-        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.learned.forecast.token_s)
+        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.learned.prompt_token_s)
         refused = comes_too_late(request, served, first_token_s, now)
         if refused is not None and served.downgrade_to is not None:
             return classes[served.downgrade_to]

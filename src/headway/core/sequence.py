@@ -23,11 +23,12 @@ from headway.core.types import Finished, Reason, Request, Sampling
 
 
 class Sequence:
-    __slots__ = tuple(
-        "account blocks cached_tokens choice computed digests due_s ended first_step_s first_token_s followers "
-        "granted id indexed known last last_token_s leaving level lost missed owed prompt_tokens record request "
-        "room sampling scored seniority service_class targets tokens".split()
-    )
+    __slots__ = (
+        "account", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
+        "first_step_s", "first_token_s", "followers", "granted", "id", "indexed", "known", "last",
+        "last_token_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record",
+        "request", "room", "sampling", "scored", "seniority", "service_class", "targets", "tokens",
+    )  # fmt: skip
 
     def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
         self.id = id  # its arrival number: a smaller one is older

@@ -32,6 +32,9 @@ class Targets(NamedTuple):
         return Targets(*(mine if mine is None or own is None else max(mine, own) for mine, own in pairs))
 
 
+NO_TARGETS = Targets()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceClass:
     """A class of requests. Raises ValueError: none exists that contradicts itself."""

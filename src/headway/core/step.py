@@ -66,7 +66,7 @@ class Step:
         return Batch(id, gone, tuple(self._joined), tuple(self._grown), tuple(self.slices))
 
     def own_share(self, forecast: Forecast, slice: Slice | None) -> float:
-        """What share of the step's time it would have taken with no prompt work but this slice's (None: none)."""
+        """The share of the step's time that it takes without prompt work, or with this slice's only."""
         if not self.prompt_tokens or (slice is not None and slice.count == self.prompt_tokens):
             return 1.0
         alone = self._bare if slice is None else self._bare.and_slice(slice.start, slice.count)

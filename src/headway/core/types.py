@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from headway.core.slo import Targets
+from headway.core.slo import NO_TARGETS, Targets
 
 type_code = "i"  # of every token array
 
@@ -69,7 +69,7 @@ class Request:
     arrival_s: float
     choices: int = 1
     service_class: str = "chat"
-    loosened: Targets = Targets()  # the request's own targets, where they are later than its class's
+    loosened: Targets = NO_TARGETS  # the request's own targets, where they are later than its class's
     cache_salt: bytes = b""
 
 

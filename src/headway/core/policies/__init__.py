@@ -19,4 +19,15 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "adaptive": Adaptive,
 }
 
-__all__ = ["POLICIES", "Adaptive", "Aimd", "DecodeFirst", "Policy", "Preference", "PrefillFirst", "StallFree", "Static", "View"]
+__all__ = [
+    "POLICIES",
+    "Adaptive",
+    "Aimd",
+    "DecodeFirst",
+    "Policy",
+    "Preference",
+    "PrefillFirst",
+    "StallFree",
+    "Static",
+    "View",
+]

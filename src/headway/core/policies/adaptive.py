@@ -54,7 +54,7 @@ class Adaptive:
 
 
 def expiry_s(sequence: Sequence) -> float:
-    """When a request that has had no slice yet ends in vain: past its deadline, or the most its class waits."""
+    """When a request without a slice ends in vain: past its deadline, or the most that its class waits."""
     if sequence.first_step_s is not None:
         return inf
     waits_s = (sequence.targets.deadline_s, sequence.service_class.max_wait_s)

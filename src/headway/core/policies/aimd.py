@@ -1,7 +1,7 @@
 """A batch that grows while it is quick enough and shrinks when it is not: reacting instead of forecasting.
 
-The step's budget of tokens rises by a little with every step that stays under the tightest target for gaps and
-falls by a tenth with one that does not (Clipper, NSDI 2017). The order is stall-free's. It stands here to
+The step's budget of tokens rises a little with every step that stays under the tightest target for gaps
+and falls by a tenth with one that does not (Clipper, NSDI 2017). The order is stall-free's. It stands here to
 show what a forecast is worth.
 """
 

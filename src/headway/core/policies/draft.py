@@ -53,7 +53,7 @@ class Draft:
         held = {name for name, target in self._learned.infeasible if target == "ttft"}
         classes = self._learned.classes.values()
         tightest_s = min((c.ttft_p95_s or inf for c in classes if c.name not in held), default=inf)
-        return max(arrival_share * tightest_s, self._forecast.efficient_s(efficient_share))
+        return max(arrival_share * tightest_s, self._learned.efficient_s(efficient_share))
 
     def _tightest_pace_s(self) -> float:
         """Of all classes of this level that have lately had requests, whether or not one runs just now."""
@@ -102,13 +102,13 @@ class Draft:
         self._ranking += [(s, 1) for s in loose[:fit]]
 
     def alternatives(self) -> tuple[Ranking, ...]:
-        """The step; and everyone else who runs, so that nobody holds blocks that the step cannot do without."""
+        """The step; and everyone else who runs, so that nobody holds blocks that the step is in need of."""
         ranked = {s.id for s, _ in self._ranking}
         rest = [(s, self._view.max_step_tokens) for s in self._view.running if s.id not in ranked]
         return (self._ranking, rest) if rest else (self._ranking,)
 
     def _add_prompt(self, sequence: Sequence, within_s: float, decode_s: float) -> None:
-        """As much of it as fits into `within_s`; if it has yet to join, then if all decode within `decode_s`."""
+        """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
         if not sequence.blocks and not self._may_enter(sequence, decode_s):
             return
         room = min(sequence.remaining, self._view.max_step_tokens - self._load.tokens)

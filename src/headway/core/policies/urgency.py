@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from headway.core.sequence import Sequence
 
-work_share = 0.1  # of the work that remains, added to the deadline: of two that are due alike the shorter first
+work_share = (
+    0.1  # of the work that remains, added to the deadline: of two that are due alike the shorter first
+)
 
 
 class Job(NamedTuple):
@@ -42,7 +44,7 @@ def in_order(jobs: Iterable[Job], now: float) -> Order:
 
 
 def _most_in_time(jobs: list[Job], free_s: float) -> tuple[list[Job], list[Job]]:
-    """Of one level: who can be in time from `free_s` on, and who is given up: the most work for the least weight."""
+    """Of one level: who can be in time from `free_s` on, and who is given up, most work a weight first."""
     late: list[Job] = []
     heap: list[tuple[float, int, Job]] = []
     end_s = free_s
