@@ -25,12 +25,21 @@ def request(id: int = 1, choices: int = 1) -> Request:
 
 
 def finished(id: int = 1, choice: int = 0, reason: Reason = Reason.STOP, tokens: int = 2) -> Finished:
-    return Finished(id, choice, reason, 12.0, 3, 0, tokens, Shares(queue=500_000_000, prefill=500_000_000, decode=1_000_000_000))
+    return Finished(
+        id,
+        choice,
+        reason,
+        12.0,
+        3,
+        0,
+        tokens,
+        Shares(queue=500_000_000, prefill=500_000_000, decode=1_000_000_000),
+    )
 
 
 def stepped(**fields: int) -> Stepped:
     numbers = dict.fromkeys(Stepped._fields, 0) | fields
-    return Stepped(**{**numbers, "at_s": 11.0, "step_s": 0.5})  # type: ignore[arg-type]
+    return Stepped(**{**numbers, "at_s": 11.0, "step_s": 0.5, "infeasible": ()})  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -83,7 +92,9 @@ def test_when_all_have_ended_as_many_are_finished_as_were_accepted() -> None:
     ledger.opened(request(1, choices=2))
     ledger.opened(request(2))
     ended = finished(1, 0, tokens=1)
-    ledger.add([Accepted(1, 10.1, "chat"), Accepted(2, 10.1, "chat"), Token(1, 0, 5, 11.0), Token(1, 1, 5, 11.0)])
+    ledger.add(
+        [Accepted(1, 10.1, "chat"), Accepted(2, 10.1, "chat"), Token(1, 0, 5, 11.0), Token(1, 1, 5, 11.0)]
+    )
     ledger.add([ended, finished(2, 0, Reason.CANCELLED)])
     assert ledger.running + ledger.waiting == 1
     ledger.add([finished(1, 1, Reason.LENGTH, tokens=1)])

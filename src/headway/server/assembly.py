@@ -31,7 +31,7 @@ async def connected(
     told: Callable[[str, float], None],
 ) -> AsyncIterator[Services]:
     """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up."""
-    ledger = Ledger()
+    ledger = Ledger(settings.classes)
     client = EngineClient(ledger, step_limit_s=settings.step_limit_s, told=told)
     await client.connect(engine.connection)
     watching = asyncio.create_task(_watch(engine, client))
