@@ -22,7 +22,7 @@ _shares = {
     "interference": "others' prompts in its steps",
     "decode": "its own decoding",
     "preemption": "having lost its blocks",
-    "host": "work between steps",
+    "host": "reading, tokenizing and the time between steps",
 }
 
 
