@@ -180,36 +180,6 @@ def test_leaving_a_stream_early_frees_its_place(folder: Path) -> None:
         assert one(llm, "next").usage.output_tokens == 12
 
 
-def test_lists_are_for_throughput_and_streams_for_someone_who_reads(llm: LLM) -> None:
-    assert llm.ask("a", greedy).service_class == "batch"
-    heard: list[str] = []
-    submit = llm._engine.submit
-
-    def watched(prompt: Any, sampling: Any, service_class: str, listener: Any) -> Any:
-        heard.append(service_class)
-        return submit(prompt, sampling, service_class, listener)
-
-    async def read() -> None:
-        async for _ in llm.stream("a", greedy):
-            continue
-        async for _ in llm.stream("a", greedy, service_class="batch"):
-            continue
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(llm._engine, "submit", watched)
-        one(llm, "a")
-        llm.generate(["a"], greedy, service_class="interactive", progress=False)
-        asyncio.run(read())
-    assert heard == ["batch", "interactive", "chat", "batch"]
-
-
-def test_a_class_that_is_none_is_refused_with_those_there_are(llm: LLM) -> None:
-    with pytest.raises(BadRequest, match="service_class: 'gold' is not one of chat, interactive, batch"):
-        llm.generate(["a"], service_class="gold", progress=False)
-    with pytest.raises(BadRequest, match="service_class"):
-        llm.chat([{"role": "user", "content": "a"}], service_class="gold", progress=False)
-
-
 def test_a_refusal_ends_the_call_and_leaves_the_engine_idle(llm: LLM) -> None:
     with pytest.raises(BadRequest, match="prompt 1"):
         llm.generate(["fine", "a" * 600], Sampling(max_tokens=300, ignore_eos=True), progress=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from headway.classes import class_keys, read_classes, read_seconds
+from headway.classes import read_classes, read_seconds
 from headway.core.slo import ServiceClass
 
 POLICY_NAMES = ("static", "prefill-first", "decode-first", "stall-free", "aimd", "adaptive")
@@ -150,7 +150,7 @@ class Settings:
         None,
         _text("NAME:KEY=VALUE,...", 8192),
         "Scheduling",
-        f"A service class of your own, or other keys of chat, interactive or batch: {', '.join(class_keys)}.",
+        "A service class of yours, or other keys of a built-in one.",
         "chat, interactive, batch",
     )
     default_class: str | None = _setting(
