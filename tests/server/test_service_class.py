@@ -61,7 +61,8 @@ def test_a_completion_without_a_length_is_short() -> None:
 
 
 def test_the_servers_default_comes_after_the_body_and_before_what_is_known_on_arrival() -> None:
-    assert asked(chat(stream=True), default="batch").name == "batch"
+    by_default = asked(chat(stream=True), default="batch")
+    assert (by_default.name, by_default.tier_of("batch")) == ("batch", "flex")
     assert asked(chat(service_tier="gold"), default="batch").name == "gold"
     assert asked(chat(priority=-5), default="batch").name == "chat"
 

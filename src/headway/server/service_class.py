@@ -25,7 +25,7 @@ TIERS: Mapping[str, str | None] = {
 }
 short_answer = 256  # tokens: whoever wants no stream and at most so many waits for the whole
 
-_said = {"batch": "flex", "interactive": "scale"}  # the way back, for classes that were asked for by name
+_said = {"batch": "flex", "interactive": "scale"}  # the way back, for classes that no such word asked for
 _prefixes = ("x-slo-", "x-llm-d-slo-")
 _targets = {"ttft-ms": "ttft_s", "tpot-ms": "itl_s"}
 _most_ms = 1e9  # eleven days
@@ -36,7 +36,7 @@ class AskedClass(NamedTuple):
 
     name: str
     loosened: Targets = Targets()
-    tier: str | None = None  # the word of OpenAI's that asked for it; `default` where nothing was said
+    tier: str | None = None  # OpenAI's word that asked for it; `default` where nobody did
 
     def tier_of(self, served: str) -> str:
         """OpenAI's word for the class that was used: its clients know no other."""
@@ -62,8 +62,10 @@ def asked_class(
         name, tier = meant, said
     elif body.priority:
         name, tier = _of_priority(body.priority), None
+    elif default is not None:
+        name, tier = default, None
     else:
-        name, tier = default or _of_arrival(body), "default"
+        name, tier = _of_arrival(body), "default"
     return AskedClass(name, _loosened(headers, classes[name]), tier)
 
 
