@@ -71,7 +71,8 @@ def test_an_output_says_why_it_ended_what_it_used_and_where_its_time_went(llm: L
     assert len(output.token_ids) == 12
     assert llm.tokenizer.decode(output.token_ids) == output.text
     t = output.timings
-    assert t.total_s == pytest.approx(t.queue_s + t.prefill_s + t.decode_s)
+    shares = (t.queue_s, t.prefill_s, t.interference_s, t.decode_s, t.preemption_s, t.host_s)
+    assert t.total_s == pytest.approx(sum(shares))
     assert t.total_s > 0
 
 
@@ -192,6 +193,8 @@ def test_a_refusal_ends_the_call_and_leaves_the_engine_idle(llm: LLM) -> None:
         {"policy": "static", "batch_wait": 0.05},
         {"policy": "prefill-first"},
         {"policy": "decode-first"},
+        {"policy": "aimd"},
+        {"policy": "adaptive"},
         {"kv_allocation": "reserved-request"},
         {"kv_allocation": "reserved-context"},
         {"prefix_caching": False},

@@ -120,7 +120,7 @@ def is_taken_here(door: Door, name: str, value: float) -> bool:
 # Over HTTP -1 switches top_k off, and seeds below 0 are folded; Completion has no prompt_logprobs.
 @pytest.mark.parametrize("name", sorted(bounds.keys() - {"top_k", "seed", "prompt_logprobs"}))
 def test_a_number_s_bounds_are_those_over_http(llm: LLM, name: str) -> None:
-    door = Door(llm.tokenizer, llm.facts.vocab, seed=0)
+    door = Door(llm.tokenizer, llm.facts.vocab, seed=0, classes=())
     low, high = bounds[name]
     step = 1 if isinstance(low, int) else 0.001
     for value in (low - step, low, high, high + step):

@@ -66,6 +66,7 @@ def build_engine(
         _limits(settings, facts),
         _policy(settings),
         MEMORY_RULES[settings.kv_allocation],
+        classes=settings.service_classes,
         exclusive=executor.exclusive,
     )
     return Built(Engine(MonotonicClock(), inbox, executor, sink, scheduler), executor, facts)

@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-POLICY_NAMES = ("static", "prefill-first", "decode-first", "stall-free")
+from headway.classes import read_classes, read_seconds
+from headway.core.slo import ServiceClass
+
+POLICY_NAMES = ("static", "prefill-first", "decode-first", "stall-free", "aimd", "adaptive")
 ALLOCATION_NAMES = ("paged", "reserved-request", "reserved-context")
 KERNEL_NAMES = ("auto", "native", "plain")
 GROUPS = ("Model", "Scheduling", "Memory", "Server")
@@ -30,7 +33,10 @@ class Kind(NamedTuple):
 
 
 class Option(NamedTuple):
-    """One setting as flags, variables and files name it."""
+    """One setting as flags, variables and files name it.
+
+    `classes` is one text of several, with ; between; it goes by `class`, once for each.
+    """
 
     name: str  # of the field
     kind: Kind
@@ -40,12 +46,21 @@ class Option(NamedTuple):
     default_words: str  # for help and README
 
     @property
+    def key(self) -> str:
+        """Its name in a file."""
+        return "class" if self.is_list else self.name.replace("_", "-")
+
+    @property
+    def is_list(self) -> bool:
+        return self.name == "classes"
+
+    @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.key
 
     @property
     def variable(self) -> str:
-        return "HEADWAY_" + self.name.upper()
+        return "HEADWAY_" + self.key.upper().replace("-", "_")
 
 
 def _whole(low: int, high: int, metavar: str = "N") -> Kind:
@@ -69,12 +84,8 @@ def _seconds(most: float) -> Kind:
         return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= most
 
     return Kind(
-        "SECONDS", f"a time from 0 to {most:g} seconds, such as 0.5, 2s or 50ms", _read_seconds, allows
+        "SECONDS", f"a time from 0 to {most:g} seconds, such as 0.5, 2s or 50ms", read_seconds, allows
     )
-
-
-def _read_seconds(text: str) -> float:
-    return float(text[:-2]) / 1e3 if text.endswith("ms") else float(text.removesuffix("s"))
 
 
 def _read_bytes(text: str) -> int:
@@ -142,6 +153,20 @@ class Settings:
     max_queue: int = _setting(
         512, _whole(1, 1 << 20), "Scheduling", "Most sequences that wait; beyond it, 429."
     )
+    classes: str | None = _setting(
+        None,
+        _text("NAME:KEY=VALUE,...", 8192),
+        "Scheduling",
+        "A service class of yours, or other keys of a built-in one.",
+        "chat, interactive, batch",
+    )
+    default_class: str | None = _setting(
+        None,
+        _text("NAME", 32),
+        "Scheduling",
+        "The class of requests that name none.",
+        "by streaming and length",
+    )
     kv_cache_memory: int | None = _setting(
         None, _memory, "Memory", "Memory for the KV cache.", "30 % of what is free, at most 4GiB"
     )
@@ -188,6 +213,18 @@ class Settings:
                 f"--batch-wait {self.batch_wait:g} needs --policy static, the only one that waits for a "
                 f"batch to fill; the policy is {self.policy}"
             )
+        classes = self.service_classes
+        if self.default_class is not None and self.default_class not in classes:
+            words = f"--default-class {self.default_class} is no class; there are {', '.join(classes)}"
+            raise ConfigError(words)
+
+    @property
+    def service_classes(self) -> Mapping[str, ServiceClass]:
+        """The built-in ones, as `classes` changes them, and its own."""
+        try:
+            return read_classes(self.classes)
+        except ValueError as error:
+            raise ConfigError(f"--class {error}") from None
 
     def __repr__(self) -> str:
         pairs = (f"{o.name}={shown(o, getattr(self, o.name))}" for o in OPTIONS.values())

@@ -4,7 +4,7 @@ Owns reading them and naming the place of a mistake: flag, variable, file and li
 stand in `config.py`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,10 +24,15 @@ class _Given(NamedTuple):
     value: object
 
 
+Flag = str | bool | Sequence[str] | None
+
+
 def load_settings(
-    flags: Mapping[str, str | bool | None], environment: Mapping[str, str], file: Path | None = None
+    flags: Mapping[str, Flag], environment: Mapping[str, str], file: Path | None = None
 ) -> Settings:
     """Flag, else HEADWAY_* variable, else file, else default. Flags go by field name; None: not given.
+
+    A list is one value: that of a flag takes the place of the file's, whole.
 
     The file is the one named by the flag --config or by HEADWAY_CONFIG. Raises ConfigError.
     """
@@ -39,11 +44,12 @@ def load_settings(
     return Settings(**chosen)
 
 
-def _from_flags(flags: Mapping[str, str | bool | None]) -> Iterator[_Given]:
+def _from_flags(flags: Mapping[str, Flag]) -> Iterator[_Given]:
     for name, value in flags.items():
-        if value is not None:
-            option = OPTIONS[name]
-            yield _Given(name, _read(option, str(value), option.flag))
+        option = OPTIONS[name]
+        text = str(value) if isinstance(value, str | bool) else ";".join(value or ())
+        if value is not None and not (option.is_list and not text):
+            yield _Given(name, _read(option, text, option.flag))
 
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[_Given]:
@@ -60,22 +66,49 @@ def _from_environment(environment: Mapping[str, str]) -> Iterator[_Given]:
 def _from_file(path: Path) -> Iterator[_Given]:
     """One mapping of plain values; keys are flags without their dashes, with - or _ between words."""
     seen: dict[str, int] = {}
+    by_key = {option.key: option for option in OPTIONS.values()}
     for key, value in _yaml_pairs(path):
         line = key.start_mark.line + 1
         where = f"{path} line {line}"
         if not isinstance(key, yaml.ScalarNode):
             raise ConfigError(f"{where}: a key must be the name of a setting")
-        name = key.value.replace("-", "_")
-        if name not in OPTIONS:
-            known = tuple(n.replace("_", "-") for n in OPTIONS)
-            raise ConfigError(f"{where}: {_cut(key.value)} is not a setting{_nearest(key.value, known)}")
-        if name in seen:
-            raise ConfigError(f"{where}: {key.value} is already set in line {seen[name]}")
-        seen[name] = line
-        if not isinstance(value, yaml.ScalarNode):
-            raise ConfigError(f"{where}: {key.value} is not {OPTIONS[name].kind.words}")
+        option = by_key.get(key.value.replace("_", "-"))
+        if option is None:
+            raise ConfigError(
+                f"{where}: {_cut(key.value)} is not a setting{_nearest(key.value, tuple(by_key))}"
+            )
+        if option.name in seen:
+            raise ConfigError(f"{where}: {key.value} is already set in line {seen[option.name]}")
+        seen[option.name] = line
+        text = _class_texts(value) if option.is_list else _plain(value)
+        if text is None:
+            raise ConfigError(f"{where}: {key.value} is not {option.kind.words}")
         if value.tag != "tag:yaml.org,2002:null":
-            yield _Given(name, _read(OPTIONS[name], value.value, f"{where}: {key.value}"))
+            yield _Given(option.name, _read(option, text, f"{where}: {key.value}"))
+
+
+def _plain(node: yaml.Node) -> str | None:
+    return str(node.value) if isinstance(node, yaml.ScalarNode) else None
+
+
+def _class_texts(node: yaml.Node) -> str | None:
+    """As flags have it: a text, a list of texts, or a mapping of names to texts or to mappings of keys."""
+    if isinstance(node, yaml.SequenceNode):
+        parts = [_plain(item) for item in node.value]
+    elif isinstance(node, yaml.MappingNode):
+        parts = [_class_text(key, keys) for key, keys in node.value]
+    else:
+        return _plain(node)
+    return None if None in parts else ";".join(filter(None, parts))
+
+
+def _class_text(name: yaml.Node, keys: yaml.Node) -> str | None:
+    if isinstance(keys, yaml.MappingNode):
+        pairs = [(_plain(key), _plain(value)) for key, value in keys.value]
+        inner = None if any(None in pair for pair in pairs) else ",".join(f"{k}={v}" for k, v in pairs)
+    else:
+        inner = _plain(keys)
+    return None if inner is None or _plain(name) is None else f"{_plain(name)}:{inner}"
 
 
 def _yaml_pairs(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:

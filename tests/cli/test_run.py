@@ -62,6 +62,16 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     return {line["custom_id"]: line["response"] for line in lines}
 
 
+def test_what_names_no_class_is_batch(folder: str, tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "hi"}]
+    for tier in (None, "scale"):
+        body = {"messages": messages, "max_tokens": 2} | ({} if tier is None else {"service_tier": tier})
+        line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+        answers = tmp_path / f"{tier}.jsonl"
+        assert run(folder, write(tmp_path / "in.jsonl", [line]), answers).exit_code == 0
+        assert read(answers)["a"]["body"]["service_tier"] == (tier or "flex")
+
+
 def test_each_request_gets_its_answer_and_one_that_is_refused_its_error(folder: str, tmp_path: Path) -> None:
     messages = [{"role": "user", "content": "hi"}]
     chat = request("chat", "/v1/chat/completions", messages=messages)

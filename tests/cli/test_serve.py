@@ -54,7 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def server(folder: str) -> Iterator[Server]:
-    server = Server(folder, "--served-model-name", "tiny", HEADWAY_API_KEY=key)
+    classes = ("--class", "gold:itl=5s", "--class", "chat:ttft=2s", "--default-class", "gold")
+    arguments = ("--served-model-name", "tiny", "--policy", "adaptive", *classes)
+    server = Server(folder, *arguments, HEADWAY_API_KEY=key)
     yield server
     if server.process.poll() is None:
         server.end()
@@ -95,6 +97,17 @@ def test_the_key_is_asked_for_and_stands_on_no_command_line(server: Server) -> N
     engines = [line for line in lines if b"headway.cli.engine" in line]
     assert engines
     assert not [line for line in lines if key.encode() in line]
+
+
+def test_the_classes_of_the_command_line_are_served(server: Server) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    body = {"prompt": "a", "max_tokens": 2}
+    answer = httpx.post(f"{server.url}/v1/completions", json=body, headers=headers, timeout=60)
+    assert answer.headers["x-headway-class"] == "gold"
+    told = httpx.get(f"{server.url}/v1/slo", headers=headers).json()
+    assert told["policy"] == "adaptive"
+    targets = {each["name"]: each["targets"] for each in told["classes"]}
+    assert (targets["gold"]["itl_ms"], targets["chat"]["ttft_ms"]) == (5_000.0, 2_000.0)
 
 
 def test_a_taken_port_is_one_line_and_exit_code_2_before_a_model_is_loaded(folder: str) -> None:

@@ -51,7 +51,7 @@ def busy_ledger() -> Ledger:
     ledger = Ledger()
     ledger.opened(Request(1, array("i", [1]), Sampling(), arrival_s=10.0, choices=2))
     said = {"running": 2, "blocks_used": 25, "blocks_cached": 5, "blocks_free": 70}
-    numbers = dict.fromkeys(Stepped._fields, 0) | said
+    numbers = dict.fromkeys(Stepped._fields, 0) | said | {"infeasible": ()}
     ledger.add([Accepted(1, 10.0, "chat"), Token(1, 0, 5, 11.0), Stepped(**numbers)])
     return ledger
 

@@ -39,7 +39,7 @@ def finished(id: int = 1, choice: int = 0, reason: Reason = Reason.STOP, tokens:
 
 def stepped(**fields: int) -> Stepped:
     numbers = dict.fromkeys(Stepped._fields, 0) | fields
-    return Stepped(**{**numbers, "at_s": 11.0, "step_s": 0.5})  # type: ignore[arg-type]
+    return Stepped(**{**numbers, "at_s": 11.0, "step_s": 0.5, "infeasible": ()})  # type: ignore[arg-type]
 
 
 @pytest.fixture

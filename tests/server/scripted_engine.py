@@ -20,6 +20,7 @@ from hashlib import sha256
 from math import inf
 from threading import Timer
 
+from headway.classes import read_classes
 from headway.cli.engine import pulse
 from headway.clock import MonotonicClock
 from headway.core.engine import Engine
@@ -49,6 +50,8 @@ class Scripted:
     max_seqs: int = 16
     max_queued: int = 64
     faults: bool = True  # whether these bytes do what they say
+    classes: str = ""  # as --class has them, with ; between
+    policy: str = "stall-free"
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "tests.server.scripted_engine", json.dumps(asdict(self))]
@@ -144,7 +147,12 @@ def loader(scripted: Scripted) -> Load:
             blocks=scripted.blocks,
             max_model_len=scripted.max_model_len,
         )
-        scheduler = Scheduler(limits, POLICIES["stall-free"](), MEMORY_RULES["paged"])
+        scheduler = Scheduler(
+            limits,
+            POLICIES[scripted.policy](),
+            MEMORY_RULES["paged"],
+            classes=read_classes(scripted.classes),
+        )
         executor = ScriptedExecutor(scripted.step_s, wake, faults=scripted.faults)
         engine = Engine(MonotonicClock(), inbox, executor, sink, scheduler)
         facts = Facts(vocab, scripted.max_model_len, 16, scripted.blocks, scripted.max_queued)

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 
+from headway.classes import read_classes
 from headway.server.engine_process import EngineProcess
 from headway.server.serve import Told, bind, serve
 from headway.server.settings import ServerSettings
@@ -18,9 +19,11 @@ model = "byte-model"
 
 def main(settings_json: str, scripted_json: str) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    settings = ServerSettings(**{"model": model, "port": 0, **json.loads(settings_json)})
+    scripted = Scripted(**json.loads(scripted_json))
+    said = {"model": model, "port": 0, "policy": scripted.policy, **json.loads(settings_json)}
+    settings = ServerSettings(**said, classes=read_classes(scripted.classes))
     listener = bind(settings)
-    engine = EngineProcess(Scripted(**json.loads(scripted_json)).command())
+    engine = EngineProcess(scripted.command())
     tokenizer = byte_tokenizer()
     listener.listen()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -128,8 +128,11 @@ def assert_whole(server: Server) -> None:
     wait_for(lambda: blocks()[2] == 0)  # the next heartbeat says so
     assert sum(blocks()) == Scripted().blocks
     metrics = server.metrics()
-    finished = sum(v for name, v in metrics.items() if name.startswith("headway:finished_total"))
-    assert finished == metrics['headway:accepted_total{class="chat"}']
+    finished, accepted = (
+        sum(value for name, value in metrics.items() if name.startswith(f"headway:{what}_total"))
+        for what in ("finished", "accepted")
+    )
+    assert finished == accepted
 
 
 # ---- the engine's end

@@ -25,7 +25,7 @@ from headway.server.wire import (
 
 request = Request(1, array("i", [1, 2, 3]), Sampling(), arrival_s=1.0)
 standing = Standing(running=1, blocks_free=5, blocks_cached=0, blocks_used=1, slots_unused=13)
-a_step = Stepped(**dict.fromkeys(Stepped._fields, 0))
+a_step = Stepped(**{**dict.fromkeys(Stepped._fields, 0), "infeasible": ()})  # type: ignore[arg-type]
 loaded = to_frame(Facts(256, 512, 16, 6, 64))
 
 Story = Callable[[EngineClient, socket.socket], Awaitable[None]]

@@ -34,8 +34,9 @@ def test_a_chat_answers_with_usage_and_timings_that_add_up(server: Server) -> No
     assert answer.usage is not None
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (6, 7)
     timings = answer.model_extra["timings"]
-    parts = timings["queue_ms"] + timings["prefill_ms"] + timings["decode_ms"]
-    assert parts == pytest.approx(timings["total_ms"], abs=1e-6)
+    shares = ("queue", "prefill", "interference", "decode", "preemption", "host")
+    assert set(timings) == {f"{share}_ms" for share in (*shares, "total")}
+    assert sum(timings[f"{share}_ms"] for share in shares) == pytest.approx(timings["total_ms"], abs=1e-6)
 
 
 def test_a_completion_continues_text(server: Server) -> None:

@@ -10,7 +10,7 @@ impossible = Delta(0, "a", (97,), (Logprob(97, -float("inf"), ((97, -float("inf"
 
 
 def test_an_impossible_token_has_the_lowest_log_probability_not_infinity() -> None:
-    chat = ChatShape("id", 0, "model", tokenizer, logprobs=True).piece(impossible)
+    chat = ChatShape("id", 0, "model", tokenizer, logprobs=True, tier="default").piece(impossible)
     entry = chat["choices"][0]["logprobs"]["content"][0]
     assert entry["logprob"] == entry["top_logprobs"][0]["logprob"] == -9999.0
     completion = CompletionShape("id", 0, "model", tokenizer, logprobs=True).piece(impossible)
@@ -27,5 +27,5 @@ def test_of_two_tokens_with_one_text_the_likelier_stands() -> None:
 
 def test_a_cut_character_keeps_its_bytes() -> None:
     cut = Delta(0, "", (0xC3,), (Logprob(0xC3, -2.0, ()),), (0,), None)
-    chat = ChatShape("id", 0, "model", tokenizer, logprobs=True).piece(cut)
+    chat = ChatShape("id", 0, "model", tokenizer, logprobs=True, tier="default").piece(cut)
     assert chat["choices"][0]["logprobs"]["content"][0]["bytes"] == [0xC3]

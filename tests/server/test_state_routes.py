@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from tests.server.scripted_server import Server
+from tests.server.scripted_engine import Scripted
+from tests.server.scripted_server import Server, scripted_server
 
 
 def test_the_page_brings_everything_with_it(server: Server) -> None:
@@ -20,6 +21,31 @@ def test_the_pages_metrics_exist(server: Server) -> None:
     asked = set(re.findall(r'"((?:headway|vllm):[a-z0-9_]+)"', server.get("/").text))
     assert asked
     assert all(name in families or f"{name}_bucket" in families for name in asked)
+
+
+def test_what_is_promised_and_kept_is_told_by_class() -> None:
+    classes = "gold:ttft=10s,deadline=60s,weight=2,on-overload=refuse;strict:itl=1ms"
+    with scripted_server(scripted=Scripted(step_s=0.005, classes=classes, policy="adaptive")) as server:
+        assert server.get("/v1/slo").json()["forecast_error"] is None
+        body = {"prompt": "abc", "max_tokens": 20, "temperature": 0, "ignore_eos": True}
+        for name in ("gold", "gold", "strict"):
+            server.post("/v1/completions", {**body, "service_tier": name})
+        told = server.get("/v1/slo").json()
+        samples = server.metrics()
+    assert (told["policy"], told["recent_s"]) == ("adaptive", 60)
+    assert told["forecast_error"] >= 0
+    by_name = {each["name"]: each for each in told["classes"]}
+    assert list(by_name) == ["chat", "interactive", "batch", "gold", "strict"]
+    gold, strict = by_name["gold"], by_name["strict"]
+    assert gold["targets"] == {"ttft_ms": 10_000.0, "itl_ms": None, "deadline_ms": 60_000.0}
+    assert (gold["weight"], gold["on_overload"], gold["infeasible"]) == (2.0, "refuse", [])
+    assert gold["recent"] == gold["since_start"] == {"requests": 2, "attainment": 1.0}
+    assert by_name["chat"]["recent"] == {"requests": 0, "attainment": None}
+    assert strict["since_start"] == {"requests": 1, "attainment": 0.0}
+    assert strict["violated"] == {"ttft": 0, "itl": 1, "e2e": 0}
+    assert [each["target"] for each in strict["infeasible"]] == ["itl"]
+    assert samples['headway:slo_attained_total{class="gold",slo="e2e"}'] == 2
+    assert samples['headway:infeasible{class="strict",target="itl"}'] == 1
 
 
 def test_the_version_is_a_text(server: Server) -> None:

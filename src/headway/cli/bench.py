@@ -21,7 +21,7 @@ from headway.bench.offline import Rates, Run, Workload, measure
 from headway.cli import flags
 from headway.cli.ending import last_line, told_plainly
 from headway.config import ConfigError, Settings
-from headway.config_sources import load_settings
+from headway.config_sources import Flag, load_settings
 from headway.core.memory import ceil_div
 from headway.core.types import Event, Finished, Refused, Sampling, Stepped
 from headway.hub import resolve
@@ -79,7 +79,7 @@ def offline(
         last_line({"results": [asdict(rates) for rates in results]})
 
 
-def _settings(given: Mapping[str, str | bool | None], batch_size: int) -> Settings:
+def _settings(given: Mapping[str, Flag], batch_size: int) -> Settings:
     """What was given, with what this measurement is made of. Raises ConfigError in this command's words."""
     own = {"policy": "prefill-first", "batch_wait": "0", "prefix_caching": "false", "max_num_seqs": "1"}
     settings = load_settings({**given, **own}, environ)

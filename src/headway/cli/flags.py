@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from headway.config import OPTIONS
+from headway.config_sources import Flag
 
 
 def _flag(name: str, *spellings: str) -> Any:
@@ -34,6 +35,8 @@ MaxNumSeqs = Annotated[str | None, _flag("max_num_seqs")]
 MaxNumBatchedTokens = Annotated[str | None, _flag("max_num_batched_tokens")]
 BatchWait = Annotated[str | None, _flag("batch_wait")]
 MaxQueue = Annotated[str | None, _flag("max_queue")]
+Classes = Annotated[list[str] | None, _flag("classes")]
+DefaultClass = Annotated[str | None, _flag("default_class")]
 KvCacheMemory = Annotated[str | None, _flag("kv_cache_memory")]
 BlockSize = Annotated[str | None, _flag("block_size")]
 KvAllocation = Annotated[str | None, _flag("kv_allocation")]
@@ -51,6 +54,6 @@ Config = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Make the last line on stdout one JSON object.")]
 
 
-def settings_among(parameters: Mapping[str, Any]) -> dict[str, str | bool | None]:
+def settings_among(parameters: Mapping[str, Any]) -> dict[str, Flag]:
     """Of a command's parameters, those that are settings."""
     return {name: value for name, value in parameters.items() if name in OPTIONS}

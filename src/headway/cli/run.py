@@ -112,8 +112,11 @@ def _appending(path: Path) -> Iterator[IO[bytes]]:
 async def _all(
     settings: Settings, start: Started, items: list[Item], out: IO[bytes], statuses: list[int]
 ) -> None:
-    """Through the server's own routes; its key is for callers from outside, and there are none."""
-    inside = replace(server_settings(settings), api_key=None)
+    """Through the server's own routes; its key is for callers from outside, and there are none.
+
+    What names no class is `batch`: nobody waits for a line of a file.
+    """
+    inside = replace(server_settings(settings), api_key=None, default_class=settings.default_class or "batch")
     async with application(inside, start.engine, start.tokenizer, start.template, show_phase) as app:
         with counting("answering", len(items), shown=True) as count:
 

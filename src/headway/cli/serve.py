@@ -28,6 +28,8 @@ def serve(
     max_num_batched_tokens: flags.MaxNumBatchedTokens = None,
     batch_wait: flags.BatchWait = None,
     max_queue: flags.MaxQueue = None,
+    classes: flags.Classes = None,
+    default_class: flags.DefaultClass = None,
     kv_cache_memory: flags.KvCacheMemory = None,
     block_size: flags.BlockSize = None,
     kv_allocation: flags.KvAllocation = None,

@@ -58,6 +58,9 @@ def server_settings(settings: Settings) -> ServerSettings:
         api_key=settings.api_key,
         shutdown_timeout_s=settings.shutdown_timeout,
         seed=settings.seed,
+        classes=settings.service_classes,
+        default_class=settings.default_class,
+        policy=settings.policy,
     )
 
 

@@ -91,10 +91,16 @@ def messages_of(conversation: Sequence[Message]) -> list[dict[str, object]]:
 class Door:
     """`seed` makes the answers to requests without one repeatable; None draws it."""
 
-    def __init__(self, tokenizer: Tokenizer, vocab: int, seed: int | None) -> None:
+    def __init__(self, tokenizer: Tokenizer, vocab: int, seed: int | None, classes: Sequence[str]) -> None:
+        self._classes = classes
         self._tokenizer = tokenizer
         self._vocab = vocab
         self._seeds = count(SystemRandom().randrange(largest_seed // 2) if seed is None else seed)
+
+    def service_class(self, name: str) -> str:
+        if name not in self._classes:
+            raise BadRequest(f"service_class: {_shown(name)} is not one of {', '.join(self._classes)}")
+        return name
 
     def token_ids(self, prompt: Prompt) -> "array[int]":
         ids: Sequence[int]

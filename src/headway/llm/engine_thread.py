@@ -116,9 +116,11 @@ class EngineThread:
     def facts(self) -> Facts:
         return self._built.facts
 
-    def submit(self, prompt: "array[int]", sampling: Sampling, listener: Listener) -> Request:
+    def submit(
+        self, prompt: "array[int]", sampling: Sampling, service_class: str, listener: Listener
+    ) -> Request:
         """Hand a request in; its events come to `listener`. Raises EngineGone."""
-        request = Request(next(self._ids), prompt, sampling, time.monotonic())
+        request = Request(next(self._ids), prompt, sampling, time.monotonic(), service_class=service_class)
         self.switchboard.connect(request.id, listener)
         self._inbox.put(request)
         return request
@@ -126,9 +128,11 @@ class EngineThread:
     def submit_together(
         self, prompts: Sequence["array[int]"], sampling: Sampling, listener: Listener
     ) -> None:
-        """Hand several in, so that the engine's next plan sees all of them. Raises EngineGone."""
+        """Hand several in as `batch`, so that the engine's next plan sees all of them. Raises EngineGone."""
         now_s = time.monotonic()
-        requests = [Request(next(self._ids), prompt, sampling, now_s) for prompt in prompts]
+        requests = [
+            Request(next(self._ids), prompt, sampling, now_s, service_class="batch") for prompt in prompts
+        ]
         for request in requests:
             self.switchboard.connect(request.id, listener)
         self._inbox.put(*requests)

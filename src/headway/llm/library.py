@@ -42,6 +42,7 @@ class Asked(NamedTuple):
 
     prompt: "array[int]"
     sampling: Sampling
+    service_class: str
 
 
 def _nobody(phase: str, seconds: float) -> None:
@@ -70,7 +71,7 @@ class LLM:
         self._template = ChatTemplate.of(self.tokenizer, settings.chat_template)
         self._engine = EngineThread(replace(settings, max_queue=endless_queue), path, told)
         self.facts = self._engine.facts
-        self._door = Door(self.tokenizer, self.facts.vocab, settings.seed)
+        self._door = Door(self.tokenizer, self.facts.vocab, settings.seed, tuple(settings.service_classes))
         self._window = 4 * settings.max_num_seqs  # requests inside at a time; more would only cost memory
 
     def __enter__(self) -> Self:
@@ -88,23 +89,26 @@ class LLM:
         prompts: Prompt | Sequence[Prompt],
         sampling: Sampling | Sequence[Sampling] = default_sampling,
         *,
+        service_class: str = "batch",
         progress: bool = True,
     ) -> list[Output]:
         """One output per prompt, in their order; `sampling` is one for all, or one each.
 
-        A prompt is a text or a list of token ids.
+        A prompt is a text or a list of token ids. Class `batch` is for throughput; any other of the Settings'
+        makes its promises here too.
 
         Raises BadRequest, before anything runs wherever that can be known, and EngineGone.
         """
         several = prompts_of(prompts)
         pairs = zip(several, samplings_of(sampling, len(several)), strict=True)
-        return self._all([self.ask(prompt, each) for prompt, each in pairs], progress)
+        return self._all([self.ask(prompt, each, service_class) for prompt, each in pairs], progress)
 
     def chat(
         self,
         conversations: Sequence[Message] | Sequence[Sequence[Message]],
         sampling: Sampling | None = None,
         *,
+        service_class: str = "batch",
         progress: bool = True,
     ) -> list[Output]:
         """The next message of one conversation, or of several. `sampling` None: as long as there is room.
@@ -112,21 +116,23 @@ class LLM:
         Raises BadRequest, TemplateError and EngineGone.
         """
         each = conversations_of(conversations)
-        return self._all([self.ask_chat(messages, sampling) for messages in each], progress)
+        return self._all([self.ask_chat(messages, sampling, service_class) for messages in each], progress)
 
-    async def stream(self, prompt: Prompt, sampling: Sampling = default_sampling) -> AsyncIterator[Piece]:
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling = default_sampling, *, service_class: str = "chat"
+    ) -> AsyncIterator[Piece]:
         """Pieces as they are made; the last carries the whole output. Leaving early cancels the request.
 
         Raises BadRequest and EngineGone.
         """
-        asked = self.ask(prompt, sampling)
+        asked = self.ask(prompt, sampling, service_class)
         loop, heard = asyncio.get_running_loop(), asyncio.Queue[Event | EngineGone]()
 
         def listen(event: Event | EngineGone) -> None:
             with suppress(RuntimeError):  # the caller's loop is closed: nobody is left to tell
                 loop.call_soon_threadsafe(heard.put_nowait, event)
 
-        request = self._engine.submit(asked.prompt, asked.sampling, listen)
+        request = self._engine.submit(*asked, listen)
         assembly, output = Assembly(request, self.tokenizer), None
         try:
             while output is None:
@@ -138,15 +144,19 @@ class LLM:
             if output is None:
                 self._engine.cancel(Cancel(request.id))
 
-    def ask(self, prompt: Prompt, sampling: Sampling) -> Asked:
-        return Asked(self._door.token_ids(prompt), self._door.sampling(sampling))
+    def ask(self, prompt: Prompt, sampling: Sampling, service_class: str = "batch") -> Asked:
+        name = self._door.service_class(service_class)
+        return Asked(self._door.token_ids(prompt), self._door.sampling(sampling), name)
 
-    def ask_chat(self, messages: Sequence[Message], sampling: Sampling | None) -> Asked:
+    def ask_chat(
+        self, messages: Sequence[Message], sampling: Sampling | None, service_class: str = "batch"
+    ) -> Asked:
+        name = self._door.service_class(service_class)
         text = self._template.render(messages_of(messages))
         prompt = array("i", self._door.text_ids(text, add_special=False))  # the template writes them
         if sampling is None:
             sampling = Sampling(max_tokens=max(1, self.facts.max_model_len - len(prompt)))
-        return Asked(prompt, self._door.sampling(sampling))
+        return Asked(prompt, self._door.sampling(sampling), name)
 
     def as_finished(self, asked: Iterable[Asked]) -> Iterator[tuple[int, Output | BadRequest]]:
         """Each request's place and what became of it, as they end. Leaving early cancels the rest."""
@@ -156,8 +166,8 @@ class LLM:
         try:
             while True:
                 while len(inside) < self._window and (entry := next(coming, None)) is not None:
-                    place, (prompt, sampling) = entry
-                    request = self._engine.submit(prompt, sampling, partial(_put, heard, place))
+                    place, one = entry
+                    request = self._engine.submit(*one, partial(_put, heard, place))
                     inside[place] = Assembly(request, self.tokenizer)
                 if not inside:
                     return

@@ -3,14 +3,15 @@
 Owns names, labels and the registry. Adds nothing up.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from headway.core.types import Reason
+from headway.metrics.export_promises import promise_metrics
+from headway.metrics.families import counter, gauge, histogram_family
 from headway.metrics.histogram import Histogram
 from headway.metrics.ledger import Latencies, Ledger
 
@@ -60,6 +61,7 @@ class _Collector:
         yield from self._own_counts()
         yield from self._own_state(outlook)
         yield from self._own_latencies()
+        yield from promise_metrics(self._ledger)
         yield from self._vllm_counts(outlook)
         yield from self._vllm_histograms()
 
@@ -68,17 +70,17 @@ class _Collector:
     def _own_counts(self) -> Iterator[Metric]:
         ledger = self._ledger
         accepted = [((name,), count) for name, count in ledger.accepted.items()]
-        yield _counter("headway:accepted", "Sequences accepted.", ("class",), accepted)
+        yield counter("headway:accepted", "Sequences accepted.", ("class",), accepted)
         finished = [((name, reason), count) for (name, reason), count in ledger.finished.items()]
-        yield _counter("headway:finished", "Sequences ended.", ("class", "reason"), finished)
+        yield counter("headway:finished", "Sequences ended.", ("class", "reason"), finished)
         refused = [((name, reason), count) for (name, reason), count in ledger.refused.items()]
-        yield _counter("headway:rejected", "Requests refused by the engine.", ("class", "reason"), refused)
+        yield counter("headway:rejected", "Requests refused by the engine.", ("class", "reason"), refused)
         causes = {Reason.CANCELLED: "cancelled", Reason.ERROR: "failed", Reason.EXPIRED: "expired"}
         aborted = [
             ((cause,), sum(count for (_, reason), count in ledger.finished.items() if reason is ended))
             for ended, cause in causes.items()
         ]
-        yield _counter("headway:aborted", "Sequences ended before their time.", ("cause",), aborted)
+        yield counter("headway:aborted", "Sequences ended before their time.", ("cause",), aborted)
         for name, help, value in (
             ("headway:preemptions", "Sequences that gave their blocks up.", ledger.preemptions),
             ("headway:recomputed_tokens", "Tokens computed again after that.", ledger.recomputed_tokens),
@@ -86,31 +88,33 @@ class _Collector:
             ("headway:prefix_query_tokens", "Prompt tokens looked up.", ledger.prefix_query_tokens),
             ("headway:prefix_hit_tokens", "Prompt tokens found computed.", ledger.prefix_hit_tokens),
         ):
-            yield _counter(name, help, (), [((), value)])
+            yield counter(name, help, (), [((), value)])
 
     def _own_state(self, outlook: Outlook) -> Iterator[Metric]:
         ledger, step, standing = self._ledger, self._ledger.last_step, self._ledger.standing
-        yield _gauge("headway:engine_state", "1 for the state it is in.", ("state",), [((outlook.state,), 1)])
-        yield _gauge("headway:running", "Sequences holding blocks.", (), [((), ledger.running)])
-        yield _gauge("headway:waiting", "Sequences that wait.", (), [((), ledger.waiting)])
+        yield gauge("headway:engine_state", "1 for the state it is in.", ("state",), [((outlook.state,), 1)])
+        yield gauge("headway:running", "Sequences holding blocks.", (), [((), ledger.running)])
+        yield gauge("headway:waiting", "Sequences that wait.", (), [((), ledger.waiting)])
         oldest_s = ledger.oldest_wait_s(outlook.now_s)
-        yield _gauge("headway:oldest_wait_seconds", "Oldest request without a token.", (), [((), oldest_s)])
+        yield gauge("headway:oldest_wait_seconds", "Oldest request without a token.", (), [((), oldest_s)])
         if standing is not None:
             free, used, cached = standing.blocks_free, standing.blocks_used, standing.blocks_cached
             blocks = [(("free",), free), (("used",), used), (("cached",), cached)]
-            yield _gauge("headway:kv_blocks", "KV blocks by state.", ("state",), blocks)
+            yield gauge("headway:kv_blocks", "KV blocks by state.", ("state",), blocks)
             unused = standing.slots_unused
-            yield _gauge("headway:kv_slots_unused", "Slots held without a token.", (), [((), unused)])
-        yield _histogram("headway:step_seconds", "Time of a step.", (), [((), ledger.step_seconds)])
+            yield gauge("headway:kv_slots_unused", "Slots held without a token.", (), [((), unused)])
+        yield histogram_family("headway:step_seconds", "Time of a step.", (), [((), ledger.step_seconds)])
         if step is not None:
             age_s = max(0.0, outlook.now_s - step.at_s)
-            yield _gauge("headway:last_step_age_seconds", "Since the last step ended.", (), [((), age_s)])
-            yield _gauge("headway:step_budget_tokens", "Budget of the last step.", (), [((), step.budget)])
+            yield gauge("headway:last_step_age_seconds", "Since the last step ended.", (), [((), age_s)])
+            yield gauge("headway:step_budget_tokens", "Budget of the last step.", (), [((), step.budget)])
 
     def _own_latencies(self) -> Iterator[Metric]:
         classes = sorted(self._ledger.latencies.items())
         for name, help, pick in _own_histograms:
-            yield _histogram(name, help, ("class",), [((c,), pick(latencies)) for c, latencies in classes])
+            yield histogram_family(
+                name, help, ("class",), [((c,), pick(latencies)) for c, latencies in classes]
+            )
 
     # ---- vllm:
 
@@ -123,11 +127,11 @@ class _Collector:
             ("vllm:num_requests_waiting", "Sequences that wait.", ledger.waiting),
             ("vllm:kv_cache_usage_perc", "Share of the KV blocks in use, 0 to 1.", share),
         ):
-            yield _gauge(name, help, _vllm_labels, [(labels, value)])
+            yield gauge(name, help, _vllm_labels, [(labels, value)])
         if outlook.pool is not None:
             names = (*_vllm_labels, "block_size", "num_gpu_blocks")
             values = (*labels, str(outlook.pool.block_size), str(outlook.pool.blocks))
-            yield _gauge("vllm:cache_config_info", "Size of the KV cache.", names, [(values, 1)])
+            yield gauge("vllm:cache_config_info", "Size of the KV cache.", names, [(values, 1)])
         for name, help, value in (
             ("vllm:prompt_tokens", "Prompt tokens of requests that reached a token.", ledger.prompt_tokens),
             ("vllm:generation_tokens", "Tokens generated.", ledger.output_tokens),
@@ -135,21 +139,23 @@ class _Collector:
             ("vllm:prefix_cache_queries", "Prompt tokens looked up.", ledger.prefix_query_tokens),
             ("vllm:prefix_cache_hits", "Prompt tokens found computed.", ledger.prefix_hit_tokens),
         ):
-            yield _counter(name, help, _vllm_labels, [(labels, value)])
+            yield counter(name, help, _vllm_labels, [(labels, value)])
         totals = dict.fromkeys(Reason, 0)
         for (_, reason), count in ledger.finished.items():
             totals[reason] += count
         ended = [((*labels, _vllm_reasons[reason]), count) for reason, count in totals.items()]
-        yield _counter("vllm:request_success", "Sequences ended.", (*_vllm_labels, "finished_reason"), ended)
+        yield counter("vllm:request_success", "Sequences ended.", (*_vllm_labels, "finished_reason"), ended)
 
     def _vllm_histograms(self) -> Iterator[Metric]:
         labels = (self._model, "0")
         latencies = self._ledger.latencies.values()
         for name, help, pick in _vllm_latencies:
             all_classes = _merged([pick(each) for each in latencies] or [pick(Latencies())])
-            yield _histogram(name, help, _vllm_labels, [(labels, all_classes)])
+            yield histogram_family(name, help, _vllm_labels, [(labels, all_classes)])
         steps = self._ledger.step_tokens
-        yield _histogram("vllm:iteration_tokens_total", "Tokens of a step.", _vllm_labels, [(labels, steps)])
+        yield histogram_family(
+            "vllm:iteration_tokens_total", "Tokens of a step.", _vllm_labels, [(labels, steps)]
+        )
 
 
 Pick = Callable[[Latencies], Histogram]
@@ -168,29 +174,6 @@ _vllm_latencies: tuple[tuple[str, str, Pick], ...] = (
     ("vllm:request_prefill_time_seconds", "First step to first token.", lambda each: each.prefill),
     ("vllm:request_decode_time_seconds", "First token to end.", lambda each: each.decode),
 )
-
-Labels = tuple[str, ...]
-
-
-def _counter(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, int]]) -> Metric:
-    family = CounterMetricFamily(name, help, labels=labels)
-    for names, value in values:
-        family.add_metric(names, value)
-    return family
-
-
-def _gauge(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, float]]) -> Metric:
-    family = GaugeMetricFamily(name, help, labels=labels)
-    for names, value in values:
-        family.add_metric(names, value)
-    return family
-
-
-def _histogram(name: str, help: str, labels: Labels, values: Iterable[tuple[Labels, Histogram]]) -> Metric:
-    family = HistogramMetricFamily(name, help, labels=labels)
-    for names, histogram in values:
-        family.add_metric(names, histogram.cumulative(), histogram.sum)
-    return family
 
 
 def _merged(histograms: list[Histogram]) -> Histogram:

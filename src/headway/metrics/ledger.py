@@ -6,10 +6,11 @@ finished, so that accepted = finished when nothing is open.
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from headway.core.slo import BUILT_IN, ServiceClass
 from headway.core.types import (
     Accepted,
     Event,
@@ -18,12 +19,13 @@ from headway.core.types import (
     Reason,
     Refused,
     Request,
+    Shares,
     Stepped,
     Token,
 )
 from headway.metrics.histogram import Histogram, latency_bounds, token_bounds
-
-_whole = (Reason.STOP, Reason.LENGTH)  # ends of answers; what is cut short has no latency to compare
+from headway.metrics.promises import Course, Kept, Verdict, callers_fault, refused, whole
+from headway.metrics.telling import Teller
 
 
 class Standing(NamedTuple):
@@ -46,6 +48,7 @@ class OpenRequest:
     service_class: str
     prompt_tokens: int
     choices: int  # that have not ended
+    course: Course
     token_s: "defaultdict[int, array[float]]" = field(default_factory=_stamps)  # of tokens, by choice
 
 
@@ -60,10 +63,16 @@ class Latencies:
         self.queue = Histogram(latency_bounds)
         self.prefill = Histogram(latency_bounds)
         self.decode = Histogram(latency_bounds)
+        self.shares = {share: Histogram(latency_bounds) for share in Shares._fields}
 
 
 class Ledger:
-    def __init__(self) -> None:
+    """`classes`: what is promised to whom."""
+
+    def __init__(self, classes: Mapping[str, ServiceClass] = BUILT_IN) -> None:
+        self.classes = classes
+        self.kept = {name: Kept() for name in classes}
+        self._teller = Teller()
         self.open: dict[int, OpenRequest] = {}
         self.latencies: dict[str, Latencies] = {}  # by class
         self.accepted: Counter[str] = Counter()  # choices, by class
@@ -83,10 +92,10 @@ class Ledger:
 
     def opened(self, request: Request) -> None:
         """Before the request's first event."""
-        prompt_tokens = len(request.prompt)
-        self.open[request.id] = OpenRequest(
-            request.arrival_s, request.service_class, prompt_tokens, request.choices
-        )
+        name, prompt_tokens = request.service_class, len(request.prompt)
+        targets = self.classes[name].targets.loosened(request.loosened)
+        course = Course(request.arrival_s, targets)
+        self.open[request.id] = OpenRequest(request.arrival_s, name, prompt_tokens, request.choices, course)
         self.latencies.setdefault(request.service_class, Latencies())
 
     def add(self, events: Iterable[Event]) -> None:
@@ -102,8 +111,7 @@ class Ledger:
                     request = self.open[event.request_id]
                     self.accepted[request.service_class] += request.choices
                 case Refused():
-                    request = self.open.pop(event.request_id)
-                    self.refused[request.service_class, event.reason] += 1
+                    self._refuse(event)
                 case PromptScored():
                     continue
 
@@ -123,25 +131,42 @@ class Ledger:
         request = self.open[event.request_id]
         self.finished[request.service_class, event.reason] += 1
         self.wasted_tokens += len(request.token_s.get(event.choice, ())) - event.output_tokens
-        if event.reason in _whole and event.output_tokens:
+        if event.reason in whole and event.output_tokens:
             self._observe_whole(request, event)
+        request.course.end(event, request.token_s.get(event.choice, ()))
         request.choices -= 1
         if request.choices == 0:
             del self.open[event.request_id]
+            self._judge(event.request_id, request, request.course.verdict(), event.at_s)
+
+    def _refuse(self, event: Refused) -> None:
+        request = self.open.pop(event.request_id)
+        self.refused[request.service_class, event.reason] += 1
+        if event.reason not in callers_fault:
+            self._judge(event.request_id, request, refused(request.course.targets), event.at_s)
+
+    def _judge(self, request_id: int, request: OpenRequest, verdict: Verdict, at_s: float) -> None:
+        self.kept[request.service_class].add(verdict, at_s)
+        if verdict.missed:
+            self._teller.missed(request.service_class, request_id, verdict, request.course.spent_ns, at_s)
 
     def _observe_whole(self, request: OpenRequest, event: Finished) -> None:
         """An answer ends with its last token that counts, not when a stop string's cancel had come."""
         latencies, stamps = self.latencies[request.service_class], request.token_s[event.choice]
         decode_s = stamps[event.output_tokens - 1] - stamps[0]
         latencies.e2e.observe(stamps[event.output_tokens - 1] - request.arrival_s)
-        latencies.queue.observe(event.spent_ns.queue / 1e9)
-        latencies.prefill.observe(event.spent_ns.prefill / 1e9)
+        queue_s = event.spent_ns.queue / 1e9
+        latencies.queue.observe(queue_s)
+        latencies.prefill.observe(max(0.0, stamps[0] - request.arrival_s - queue_s))
+        for share, ns in event.spent_ns._asdict().items():
+            latencies.shares[share].observe(ns / 1e9)
         latencies.decode.observe(decode_s)
         if event.output_tokens > 1:
             latencies.tpot.observe(decode_s / (event.output_tokens - 1))
 
     def _step(self, event: Stepped) -> None:
         self.last_step = event
+        self._teller.infeasible(event.infeasible)
         self.stands(
             Standing(
                 event.running, event.blocks_free, event.blocks_cached, event.blocks_used, event.slots_unused

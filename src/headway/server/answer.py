@@ -1,6 +1,6 @@
 """A generation turned into bytes: one JSON answer, or a stream of server-sent events.
 
-Owns the order of a stream and that whatever it ends by, the generation is closed. Shapes are `shapes.py`'s.
+Owns the order of a stream, and that its generation is closed whatever it ends by. Shapes are `shapes.py`'s.
 """
 
 import asyncio
@@ -45,15 +45,11 @@ async def _departure(receive: Receive) -> None:
 
 
 async def whole(generation: Generation, shape: Shape) -> Response:
-    """Raises ApiError."""
+    """The answer of a generation that has started; whoever started it closes it. Raises ApiError."""
     parts: dict[int, list[Delta]] = {choice.index: [] for choice in generation.choices}
-    try:
-        await generation.start()
-        async for deltas in generation.deltas(patience_s=3600.0):
-            for delta in deltas:
-                parts[delta.index].append(delta)
-    finally:
-        generation.close()
+    async for deltas in generation.deltas(patience_s=3600.0):
+        for delta in deltas:
+            parts[delta.index].append(delta)
     joined = [_join(deltas) for deltas in parts.values()]
     return Response(
         msgspec.json.encode(shape.answer(joined, generation.usage, generation.timings)),

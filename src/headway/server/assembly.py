@@ -16,6 +16,7 @@ from headway.server.engine_client import EngineClient
 from headway.server.engine_process import EngineProcess
 from headway.server.services import Services
 from headway.server.settings import ServerSettings
+from headway.server.slo import slo_json
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer
 
@@ -31,7 +32,7 @@ async def connected(
     told: Callable[[str, float], None],
 ) -> AsyncIterator[Services]:
     """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up."""
-    ledger = Ledger()
+    ledger = Ledger(settings.classes)
     client = EngineClient(ledger, step_limit_s=settings.step_limit_s, told=told)
     await client.connect(engine.connection)
     watching = asyncio.create_task(_watch(engine, client))
@@ -48,6 +49,7 @@ async def connected(
                 door=Door(client, tokenizer, template, threads, settings.seed),
                 threads=threads,
                 exposition=exposition(ledger, settings.model, outlook),
+                promises=lambda: slo_json(ledger, settings.policy, now_s()),
                 version=version("headway"),
             )
         finally:

@@ -20,6 +20,7 @@ from headway.server.errors import ApiError, bad
 from headway.server.fields import largest_seed
 from headway.server.sampling import check_fields, make_sampling, output_tokens, token_array
 from headway.server.schema import Chat, Completion, Generate, Tokenize
+from headway.server.service_class import AskedClass
 from headway.server.wire import Facts
 from headway.text.chat_template import ChatTemplate, TemplateError, TemplateStuck
 from headway.text.tokenizer import BadText, Tokenizer
@@ -33,6 +34,7 @@ class Asked:
 
     requests: tuple[Request, ...]
     choices: int
+    service_class: AskedClass
     prompts: tuple[str, ...] = ()  # their texts, where the answer repeats them
 
     @property
@@ -61,23 +63,29 @@ class Door:
         assert facts is not None, "nothing is asked of an engine that has not loaded"
         return facts
 
-    async def completion(self, body: Completion, arrival_s: float) -> Asked:
+    async def completion(self, body: Completion, arrival_s: float, service_class: AskedClass) -> Asked:
         """Raises ApiError 400."""
         check_fields(body, self.facts)
         prompts = [token_array(await self._ids(prompt, body)) for prompt in body.prompt]
-        asked = self._asked(body, prompts, arrival_s)
+        asked = self._asked(body, prompts, arrival_s, service_class)
         if not body.echo:
             return asked
         texts = [p if isinstance(p, str) else await self.text_of(p) for p in body.prompt]
         return replace(asked, prompts=tuple(texts))
 
-    async def chat(self, body: Chat, arrival_s: float) -> Asked:
+    async def chat(self, body: Chat, arrival_s: float, service_class: AskedClass) -> Asked:
         """Raises ApiError 400."""
         check_fields(body, self.facts)
         ids = await self.chat_ids(body)
-        return self._asked(body, [token_array(ids)], arrival_s)
+        return self._asked(body, [token_array(ids)], arrival_s, service_class)
 
-    def _asked(self, body: Generate, prompts: Sequence["array[int]"], arrival_s: float) -> Asked:
+    def _asked(
+        self,
+        body: Generate,
+        prompts: Sequence["array[int]"],
+        arrival_s: float,
+        service_class: AskedClass,
+    ) -> Asked:
         context, eos_ids = self.facts.max_model_len, self.tokenizer.eos_ids
         requests = []
         for prompt in prompts:
@@ -89,10 +97,12 @@ class Door:
                     sampling=make_sampling(body, eos_ids, next(self._seeds), most),
                     arrival_s=arrival_s,
                     choices=body.n or 1,
+                    service_class=service_class.name,
+                    loosened=service_class.loosened,
                     cache_salt=(body.cache_salt or "").encode(),
                 )
             )
-        return Asked(tuple(requests), body.n or 1)
+        return Asked(tuple(requests), body.n or 1, service_class)
 
     async def _ids(self, prompt: str | list[int], body: Completion) -> list[int]:
         if not isinstance(prompt, str):

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from headway.server.answer import EventStream, while_connected, whole
-from headway.server.contract import check_slo_headers
 from headway.server.door import Asked
 from headway.server.generation import Generation
 from headway.server.openapi import takes
 from headway.server.schema import Chat, Completion, Generate
+from headway.server.service_class import AskedClass, asked_class
 from headway.server.services import Received, Services
 from headway.server.shapes import ChatShape, CompletionShape, Shape
 from headway.server.validation import unknown_fields
@@ -28,15 +28,19 @@ def generate_routes(services: Services) -> APIRouter:
     async def completions(request: Request) -> Response:
         """Text that continues a prompt, or several."""
         received = await _receive(request, services, Completion)
-        asked = await while_connected(request, services.door.completion(received.body, received.arrival_s))
-        return await _answer(request, services, received.body, asked)
+        body, service_class = received.body, _service_class(request, services, received.body)
+        asking = services.door.completion(body, received.arrival_s, service_class)
+        asked = await while_connected(request, asking)
+        return await _answer(request, services, body, asked)
 
     @routes.post("/v1/chat/completions", openapi_extra=takes(Chat))
     async def chat_completions(request: Request) -> Response:
         """The assistant's next message in a conversation."""
         received = await _receive(request, services, Chat)
-        asked = await while_connected(request, services.door.chat(received.body, received.arrival_s))
-        return await _answer(request, services, received.body, asked)
+        body, service_class = received.body, _service_class(request, services, received.body)
+        asking = services.door.chat(body, received.arrival_s, service_class)
+        asked = await while_connected(request, asking)
+        return await _answer(request, services, body, asked)
 
     return routes
 
@@ -45,37 +49,47 @@ B = TypeVar("B", bound=Generate)
 
 
 async def _receive(request: Request, services: Services, kind: type[B]) -> Received[B]:
-    check_slo_headers(request.headers)
     received = await services.read(request, kind)
     services.require_model(received.body.model)
     services.require_ready()
     return received
 
 
+def _service_class(request: Request, services: Services, body: Generate) -> AskedClass:
+    settings = services.settings
+    return asked_class(body, request.headers, settings.classes, settings.default_class)
+
+
 async def _answer(request: Request, services: Services, body: Generate, asked: Asked) -> Response:
     generation = Generation(services.client, asked, services.door.tokenizer)
-    shape = _shape(services, body, asked)
-    if not body.stream:
-        response = await while_connected(request, whole(generation, shape))
-    else:
-        try:
-            await while_connected(request, generation.start())
-        except BaseException:
-            generation.close()
-            raise
-        response = EventStream(generation, shape, body.stream_options, services.settings.ping_s)
+    try:
+        await while_connected(request, generation.start())
+        shape = _shape(services, body, asked, generation.served[0])
+        if body.stream:
+            response: Response = EventStream(generation, shape, body.stream_options, services.settings.ping_s)
+        else:
+            response = await while_connected(request, whole(generation, shape))
+    except BaseException:
+        generation.close()
+        raise
+    _tell_class(response, asked.service_class.name, generation.served)
     if unknown := unknown_fields(body):
         log.warning("fields that nobody reads: %s", ", ".join(unknown))
         response.headers["x-headway-warning"] = f"unknown fields: {', '.join(unknown)}"
     return response
 
 
-def _shape(services: Services, body: Generate, asked: Asked) -> Shape:
-    kind = ChatShape if isinstance(body, Chat) else CompletionShape
-    return kind(
-        secrets.token_hex(12),
-        int(time.time()),
-        services.settings.model,
-        services.door.tokenizer,
-        logprobs=asked.sampling.logprobs is not None,
-    )
+def _tell_class(response: Response, asked: str, served: tuple[str, ...]) -> None:
+    """The class that was used, and where that is another the one that was asked for."""
+    response.headers["x-headway-class"] = ", ".join(served)
+    if served != (asked,):
+        response.headers["x-headway-downgraded-from"] = asked
+
+
+def _shape(services: Services, body: Generate, asked: Asked, served: str) -> Shape:
+    id, created, model = secrets.token_hex(12), int(time.time()), services.settings.model
+    tokenizer, logprobs = services.door.tokenizer, asked.sampling.logprobs is not None
+    if isinstance(body, Chat):
+        tier = asked.service_class.tier_of(served)
+        return ChatShape(id, created, model, tokenizer, logprobs=logprobs, tier=tier)
+    return CompletionShape(id, created, model, tokenizer, logprobs=logprobs)

@@ -55,6 +55,7 @@ class Generation:
         self._client = client
         self._listening: Listening | None = None
         self._undecided = {request.id for request in asked.requests}
+        self._served: dict[str, None] = {}  # in order, each once
 
     async def start(self) -> None:
         """Hand it in and wait for the engine's verdict. Raises ApiError 400, 429 or 503."""
@@ -101,6 +102,7 @@ class Generation:
             match event:
                 case Accepted():
                     self._undecided.discard(event.request_id)
+                    self._served[event.service_class] = None
                 case Refused():
                     raise _refused(event)
                 case PromptScored():
@@ -131,6 +133,11 @@ class Generation:
         if event.reason is Reason.CANCELLED:
             raise ApiError(503, "the request was cancelled", retry_after_s=1.0)
         self._by_key[event.request_id, event.choice].finish(event)
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """As which classes, once it has started: under overload not only the one asked for."""
+        return tuple(self._served)
 
     @property
     def usage(self) -> Usage:

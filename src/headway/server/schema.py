@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from headway.server import fields
 from headway.server.fields import Bias, Metadata, Prompt, Stop, number, switch, text, whole
 
-Tier = Literal["auto", "default", "flex", "scale", "priority", "fast"]
 StopIds = Annotated[list[int], Field(fail_fast=True, max_length=fields.most_stop_ids)]
 
 
@@ -54,7 +53,12 @@ class Generate(Body):
     stream_options: StreamOptions | None = Field(
         None, description="an object with include_usage and continuous_usage_stats"
     )
-    service_tier: Tier | None = Field(None, description="one of auto, default, flex, scale, priority, fast")
+    service_tier: str | None = Field(
+        None,
+        min_length=1,
+        max_length=fields.name_characters,
+        description="one of auto, default, flex, scale, priority, fast, or the name of a service class",
+    )
     priority: int | None = whole(-(1 << 31), (1 << 31) - 1)
     metadata: Metadata = None
     cache_salt: str | None = text(fields.name_characters, 1)

@@ -14,6 +14,7 @@ from headway.server.engine_client import EngineClient, EngineState
 from headway.server.errors import ApiError
 from headway.server.schema import Body
 from headway.server.settings import ServerSettings
+from headway.server.slo import Json
 from headway.server.validation import validate
 
 B = TypeVar("B", bound=Body)
@@ -40,6 +41,7 @@ class Services:
     door: Door
     threads: ThreadPoolExecutor  # for what would hold the event loop up
     exposition: Callable[[], bytes]  # the text of /metrics
+    promises: Callable[[], Json]  # /v1/slo
     version: str
 
     async def read(self, request: Request, kind: type[B]) -> Received[B]:

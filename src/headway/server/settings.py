@@ -1,6 +1,9 @@
 """What the server must be told. Values are checked where they come from, not here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headway.core.slo import BUILT_IN, ServiceClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,6 +14,9 @@ class ServerSettings:
     api_key: str | None = None  # None: nobody is asked for one
     shutdown_timeout_s: float = 30.0  # how long open requests may go on after SIGTERM
     seed: int | None = None  # for requests that bring none; None: drawn
+    classes: Mapping[str, ServiceClass] = field(default_factory=lambda: BUILT_IN)
+    default_class: str | None = None  # of requests that name none; None: by what is known on arrival
+    policy: str = "stall-free"  # to be told, no more
     body_bytes: int = 8 << 20  # the largest request body
     read_timeout_s: float = 20.0  # for a request's head, and again for its body
     send_timeout_s: float = 60.0  # a reader that takes nothing for so long has gone

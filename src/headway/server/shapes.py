@@ -52,8 +52,15 @@ def timings_json(timings: Shares) -> Json:
 
 
 class ChatShape:
-    def __init__(self, id: str, created: int, model: str, tokenizer: Tokenizer, *, logprobs: bool) -> None:
-        self._head: Json = {"id": f"chatcmpl-{id}", "created": created, "model": model}
+    def __init__(
+        self, id: str, created: int, model: str, tokenizer: Tokenizer, *, logprobs: bool, tier: str
+    ) -> None:
+        self._head: Json = {
+            "id": f"chatcmpl-{id}",
+            "created": created,
+            "model": model,
+            "service_tier": tier,
+        }
         self._tokenizer = tokenizer
         self._with_logprobs = logprobs
 
@@ -61,7 +68,6 @@ class ChatShape:
         return {
             **self._head,
             "object": "chat.completion",
-            "service_tier": "default",
             "choices": [
                 {
                     "index": choice.index,
@@ -85,7 +91,7 @@ class ChatShape:
         return self._chunk(index, {}, finish_reason=finish_reasons[reason])
 
     def closing(self) -> Json:
-        return {**self._head, "object": "chat.completion.chunk", "service_tier": "default", "choices": []}
+        return {**self._head, "object": "chat.completion.chunk", "choices": []}
 
     def _chunk(
         self, index: int, delta: Json, logprobs: Json | None = None, finish_reason: str | None = None

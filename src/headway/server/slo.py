@@ -1,0 +1,69 @@
+"""GET /v1/slo as JSON: what is promised to whom, how much of it is kept, and what cannot be kept here."""
+
+from typing import Any
+
+from headway.core.slo import ServiceClass, Targets
+from headway.metrics.ledger import Ledger
+from headway.metrics.promises import SLOS, Kept, Share, recent_s
+from headway.metrics.telling import infeasible_words
+
+Json = dict[str, Any]
+
+
+def slo_json(ledger: Ledger, policy: str, now_s: float) -> Json:
+    step = ledger.last_step
+    infeasible = () if step is None else step.infeasible
+    return {
+        "policy": policy,
+        "forecast_error": None if step is None else step.forecast_error,
+        "recent_s": recent_s,
+        "classes": [
+            {
+                **_promise(service_class),
+                **_record(ledger.kept[name], now_s),
+                "infeasible": [
+                    {"target": target, "why": infeasible_words}
+                    for other, target in infeasible
+                    if other == name
+                ],
+            }
+            for name, service_class in ledger.classes.items()
+        ],
+    }
+
+
+def _promise(service_class: ServiceClass) -> Json:
+    return {
+        "name": service_class.name,
+        "level": service_class.level,
+        "weight": service_class.weight,
+        "targets": _targets(service_class.targets),
+        "max_wait_ms": _ms(service_class.max_wait_s),
+        "on_overload": service_class.on_overload,
+        "downgrade_to": service_class.downgrade_to,
+    }
+
+
+def _targets(targets: Targets) -> Json:
+    return {
+        "ttft_ms": _ms(targets.ttft_s),
+        "itl_ms": _ms(targets.itl_s),
+        "deadline_ms": _ms(targets.deadline_s),
+    }
+
+
+def _record(kept: Kept, now_s: float) -> Json:
+    return {
+        "recent": _share(kept.of_late(now_s)),
+        "since_start": _share(kept.since_start),
+        "violated": {slo: kept.violated[slo] for slo in SLOS},
+    }
+
+
+def _share(share: Share) -> Json:
+    """Attainment is null where nothing was asked."""
+    return {"requests": share.requests, "attainment": share.attainment}
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1e3

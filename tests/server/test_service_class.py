@@ -1,0 +1,169 @@
+"""A request's class: who says it, what it may loosen, and how an answer tells the one that was used."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai.types.chat import ChatCompletion
+from starlette.datastructures import Headers
+
+from headway.classes import read_classes, tier_words
+from headway.core.slo import Targets
+from headway.server.errors import ApiError
+from headway.server.schema import Chat, Completion, Generate
+from headway.server.service_class import TIERS, AskedClass, asked_class
+from tests.server.scripted_engine import Scripted
+from tests.server.scripted_server import Server, scripted_server
+from tests.server.streams import events_of, open_streams
+from tests.server.strict_openai import strictly
+
+classes = read_classes("gold:ttft=200ms,itl=40ms")
+hello = [{"role": "user", "content": "hello"}]
+
+
+def chat(**fields: Any) -> Chat:
+    return Chat.model_validate({"messages": hello, **fields})
+
+
+def asked(body: Generate, default: str | None = None, **headers: str) -> AskedClass:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return asked_class(body, Headers(named), classes, default)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "tier"),
+    [
+        ({"service_tier": "flex"}, "batch", "flex"),
+        ({"service_tier": "scale"}, "interactive", "scale"),
+        ({"service_tier": "priority"}, "chat", "priority"),
+        ({"service_tier": "fast"}, "chat", "fast"),
+        ({"service_tier": "gold"}, "gold", "default"),
+        ({"service_tier": "batch"}, "batch", "flex"),
+        ({"service_tier": "auto", "priority": 1}, "batch", "flex"),
+        ({"service_tier": "default", "priority": -1}, "chat", "default"),
+        ({"priority": 7}, "batch", "flex"),
+        ({"priority": 0, "stream": True}, "chat", "default"),
+        ({"service_tier": "flex", "priority": -1, "stream": True}, "batch", "flex"),
+        ({"stream": True, "max_tokens": 10}, "chat", "default"),
+        ({"max_tokens": 256}, "interactive", "default"),
+        ({"max_tokens": 257}, "chat", "default"),
+        ({"max_tokens": 10, "max_completion_tokens": 1000}, "chat", "default"),
+        ({}, "chat", "default"),
+    ],
+)
+def test_what_a_body_says_is_a_class_by_one_table(fields: dict[str, Any], name: str, tier: str) -> None:
+    found = asked(chat(**fields))
+    assert (found.name, found.tier_of(found.name)) == (name, tier)
+
+
+def test_a_completion_without_a_length_is_short() -> None:
+    assert asked(Completion.model_validate({"prompt": "a"})).name == "interactive"
+
+
+def test_the_servers_default_comes_after_the_body_and_before_what_is_known_on_arrival() -> None:
+    by_default = asked(chat(stream=True), default="batch")
+    assert (by_default.name, by_default.tier_of("batch")) == ("batch", "flex")
+    assert asked(chat(service_tier="gold"), default="batch").name == "gold"
+    assert asked(chat(priority=-5), default="batch").name == "chat"
+
+
+def test_an_unknown_tier_is_told_all_names() -> None:
+    with pytest.raises(
+        ApiError, match="auto, default, flex, scale, priority, fast, chat, interactive, batch, gold"
+    ):
+        asked(chat(service_tier="silver"))
+
+
+def test_no_class_can_be_named_like_a_tier() -> None:
+    assert set(tier_words) == set(TIERS)
+
+
+@pytest.mark.parametrize("prefix", ["x_slo_", "x_llm_d_slo_"])
+def test_headers_may_loosen_what_the_class_promises(prefix: str) -> None:
+    found = asked(chat(stream=True), **{f"{prefix}ttft_ms": "900", f"{prefix}tpot_ms": "250.5"})
+    assert found == AskedClass("chat", Targets(ttft_s=0.9, itl_s=0.2505), "default")
+
+
+def test_a_header_that_says_what_is_promised_anyway_is_let_through() -> None:
+    assert asked(chat(stream=True), x_slo_ttft_ms="300").loosened.ttft_s == 0.3
+
+
+def test_a_header_that_tightens_is_told_both_numbers() -> None:
+    with pytest.raises(ApiError, match="200 ms is tighter than the 300 ms of class chat") as refused:
+        asked(chat(stream=True), x_slo_ttft_ms="200")
+    assert (refused.value.status, refused.value.param) == (400, "x-slo-ttft-ms")
+
+
+def test_a_header_makes_no_promise_where_the_class_has_none() -> None:
+    with pytest.raises(ApiError, match="class batch promises nothing there"):
+        asked(chat(service_tier="flex"), x_slo_ttft_ms="9000")
+
+
+# ---- over HTTP
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_says_which_class_it_was_served_as(server: Server, stream: bool) -> None:
+    body = {"messages": hello, "service_tier": "batch", "stream": stream}
+    answer = server.post("/v1/chat/completions", body)
+    assert answer.headers["x-headway-class"] == "batch"
+    assert "x-headway-downgraded-from" not in answer.headers
+    pieces = events_of(answer) if stream else [strictly(ChatCompletion, answer.json()).model_dump()]
+    assert {piece["service_tier"] for piece in pieces} == {"flex"}
+
+
+def test_a_plain_completion_says_it_in_the_header_alone(server: Server) -> None:
+    answer = server.post("/v1/completions", {"prompt": "a", "priority": 3})
+    assert answer.headers["x-headway-class"] == "batch"
+    assert "service_tier" not in answer.json()
+
+
+def test_a_tightening_header_is_a_400(server: Server) -> None:
+    answer = server.post("/v1/chat/completions", {"messages": hello}, headers={"x-slo-tpot-ms": "1"})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "x-slo-tpot-ms"
+
+
+overloaded = Scripted(
+    step_s=0.02,
+    max_seqs=1,
+    policy="adaptive",
+    classes="strict:ttft=1ms,on-overload=refuse;meek:ttft=1ms,on-overload=downgrade:batch;"
+    "hasty:max-wait=50ms,level=50",
+)
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Server]:
+    """Somebody streams, and one is all that runs at a time."""
+    with scripted_server(scripted=overloaded) as server, open_streams(server, 1):
+        yield server
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_would_come_too_late_is_a_429_that_says_when_to_come_again(busy: Server, stream: bool) -> None:
+    body = {"prompt": "a" * 400, "service_tier": "strict", "stream": stream}
+    answer = busy.post("/v1/completions", body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "overloaded")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "class strict" in answer.json()["error"]["message"]
+
+
+def test_what_has_waited_for_as_long_as_its_class_allows_is_a_504(busy: Server) -> None:
+    answer = busy.post("/v1/completions", {"prompt": "a", "service_tier": "hasty"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "expired")
+
+
+def test_a_stream_that_expires_has_begun_and_ends_with_the_error(busy: Server) -> None:
+    answer = busy.post("/v1/completions", {"prompt": "a", "service_tier": "hasty", "stream": True})
+    assert answer.status_code == 200
+    assert [event["error"]["code"] for event in events_of(answer)] == ["expired"]
+
+
+def test_a_downgrade_is_seen() -> None:
+    body = {"messages": [{"role": "user", "content": "a" * 400}], "service_tier": "meek", "max_tokens": 2}
+    with scripted_server(scripted=overloaded) as server, open_streams(server, 1, max_tokens=20):
+        answer = server.post("/v1/chat/completions", body)
+    assert answer.headers["x-headway-class"] == "batch"
+    assert answer.headers["x-headway-downgraded-from"] == "meek"
+    assert answer.json()["service_tier"] == "flex"
