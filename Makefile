@@ -10,7 +10,9 @@ bin := .venv/bin
 pytest := env -u HEADWAY_API_KEY -u HEADWAY_CONFIG OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
 # What is built at installation: when one of these changes, it is built anew.
-sources := pyproject.toml setup.py $(wildcard src/headway/kernels/cpu/*.cpp src/headway/kernels/cpu/*.h)
+# So it is when a compiler has come, or gone.
+compiler := .venv/.$(if $(shell command -v $(or $(CXX),c++)),with,without)-compiler
+sources := $(compiler) pyproject.toml setup.py $(wildcard src/headway/kernels/cpu/*.cpp src/headway/kernels/cpu/*.h)
 
 .PHONY: serve test check sanitize clean
 
@@ -27,6 +29,7 @@ check: .venv/.installed-dev ## format, lint, types, the fast tests
 	@$(pytest) -m "not slow"
 
 # The kernels are built with sanitizers in their place, and as they were when this is over.
+sanitize: export HEADWAY_REQUIRE_KERNELS = 1
 sanitize: .venv/.installed-dev ## the kernels' tests under the address and undefined-behaviour sanitizers
 	export CFLAGS='-g -fsanitize=address,undefined -fno-sanitize-recover=all'; CXXFLAGS="$$CFLAGS" \
 		$(bin)/python setup.py -q build_ext --inplace --force
@@ -36,6 +39,9 @@ sanitize: .venv/.installed-dev ## the kernels' tests under the address and undef
 
 clean: ## what the other commands made
 	rm -rf .venv build dist src/*.egg-info src/headway/kernels/cpu/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(compiler): | $(bin)/pip
+	@rm -f .venv/.*-compiler && touch $@
 
 # A stamp is newer than its sources when everything they name is installed, so a second run starts at once.
 .venv/.installed: $(sources) | $(bin)/pip

@@ -4,13 +4,18 @@ One source, several instruction sets: which one runs is chosen when the library 
 fail by itself, and Headway then says at start-up what it runs on instead.
 """
 
+import os
 import platform
+from hashlib import sha256
 from pathlib import Path
 
 from setuptools import Extension, setup
 
 folder = Path("src/headway/kernels/cpu")
 on_x86 = platform.machine().lower() in ("x86_64", "amd64")
+# As in kernels/library.py, which takes no library that was built from other sources.
+files = sorted((*folder.glob("*.cpp"), *folder.glob("*.h")))
+digest = int.from_bytes(sha256(b"".join(file.read_bytes() for file in files)).digest()[:8], "little")
 variants = {"baseline": []} | ({"v3": ["-march=x86-64-v3"], "v4": ["-march=x86-64-v4"]} if on_x86 else {})
 
 
@@ -31,11 +36,11 @@ def extension(name: str, flags: list[str]) -> Extension:
             "-ffp-contract=fast",
             "-fvisibility=hidden",
             "-Wno-psabi",
+            f"-DHEADWAY_SOURCES={digest}ull",
             *flags,
         ],
-        export_symbols=[],
         language="c++",
-        optional=True,
+        optional="HEADWAY_REQUIRE_KERNELS" not in os.environ,  # a failure is one line at start-up, then
     )
 
 

@@ -20,7 +20,6 @@ from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, Policy, Static
 from headway.core.ports import Inbox, Sink
 from headway.core.scheduler import Scheduler
-from headway.executors.allocator import keep_freed_memory
 from headway.executors.local import LocalExecutor
 from headway.executors.runner import Runner
 from headway.kernels.library import Unavailable, load_kernels
@@ -54,7 +53,6 @@ def build_engine(
     spec = read_spec(path)
     facts = size_up(settings, spec, free_memory_bytes())
     parts = _parts(settings, spec)
-    keep_freed_memory()
     with _phase("weights loaded", told):
         weights = load_weights(path, spec, torch.float32)
     with _phase("weights laid out", told):

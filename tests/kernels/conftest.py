@@ -16,8 +16,8 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 
 
 @pytest.fixture
-def two_threads():
-    """What the call is given runs with one thread, then with two."""
+def threads_restored():
+    """As many threads as before, whatever the test sets."""
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)

@@ -1,6 +1,7 @@
 """Which variant is loaded, what is said when none can be, and what `--kernels` makes of it."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,32 @@ def test_two_openmp_libraries_are_refused(kernels: Kernels, monkeypatch: pytest.
     monkeypatch.setattr(library, "_torch_openmp", lambda: 1)
     with pytest.raises(Unavailable, match="two OpenMP libraries"):
         load_variant(kernels.variant)
+
+
+def test_a_library_of_other_sources_is_not_taken(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "digest_of_sources", lambda: 1)
+    with pytest.raises(Unavailable, match="built from other sources"):
+        load_variant(kernels.variant)
+
+
+def test_a_variant_that_cannot_be_loaded_leaves_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> str:
+        if name == "baseline":
+            return name
+        raise Unavailable(f"{name} is broken")
+
+    monkeypatch.setattr(library, "path_of", lambda name: Path(name))
+    monkeypatch.setattr(library, "load_variant", load)
+    monkeypatch.setattr(library, "processor_flags", lambda: VARIANTS["v4"])
+    assert load_kernels() == "baseline"
+    monkeypatch.setattr(library, "path_of", lambda name: None if name == "baseline" else Path(name))
+    with pytest.raises(Unavailable, match="v4 is broken; v3 is broken"):
+        load_kernels()
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="there is no C++ compiler")
+def test_where_there_is_a_compiler_the_kernels_are_built() -> None:
+    assert load_kernels().variant in VARIANTS
 
 
 def unavailable() -> Kernels:

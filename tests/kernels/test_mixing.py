@@ -56,7 +56,7 @@ def test_long_contexts(kernels: Kernels, start: int, count: int, window: int | N
 @pytest.mark.parametrize("window", [None, 150])
 @pytest.mark.parametrize("dim", [24, 64])
 def test_a_query_has_the_same_bits_on_every_road(
-    kernels: Kernels, two_threads: None, window: int | None, dim: int
+    kernels: Kernels, threads_restored: None, window: int | None, dim: int
 ) -> None:
     """Alone, in company, as a decode, in chunks of any size, with one thread and with two."""
     shape = Shape(heads=9, kv_heads=3, dim=dim, block=16, window=window)
@@ -121,3 +121,14 @@ def test_a_cache_of_another_shape_is_refused(kernels: Kernels) -> None:
     other = KVCache(Shape(kv_heads=1).spec(), 5, shape.block, torch.float32)
     with pytest.raises(AssertionError):
         NativeMixing(shape.spec(), kernels).plan(inputs, other)
+
+
+@pytest.mark.parametrize("bits", [0x7FC00000, 0x7FC00001, 0x7F800001, -1, -0x3FFFFF])
+def test_whatever_nan_a_seen_key_holds_its_query_is_nan(kernels: Kernels, bits: int) -> None:
+    """Or a sequence whose numbers have gone wrong would not be seen to fail."""
+    shape = Shape(heads=2, kv_heads=1)
+    good, bad = Conversation.drawn(shape, 9, 1), Conversation.drawn(shape, 9, 2)
+    bad.qkv[4, 2 * shape.dim : 3 * shape.dim] = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    unhurt, spoiled = answers(NativeMixing(shape.spec(), kernels), shape, [(good, 8, 1), (bad, 8, 1)])
+    assert unhurt.isfinite().all()
+    assert spoiled.isnan().all()

@@ -29,7 +29,7 @@ def test_a_linear_map(kernels: Kernels, rows: int, inputs: int, outputs: int, bi
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(576, 192), (1536, 64), (100, 70)])
 def test_a_row_is_mapped_to_the_same_bits_alone_and_among_many(
-    kernels: Kernels, two_threads: None, inputs: int, outputs: int
+    kernels: Kernels, threads_restored: None, inputs: int, outputs: int
 ) -> None:
     x, native = drawn(800, inputs), NativeLinear(kernels, drawn(outputs, inputs), drawn(outputs))
     torch.set_num_threads(1)
@@ -74,6 +74,10 @@ def test_a_nan_stays_one_and_stays_in_its_row(kernels: Kernels) -> None:
 
 
 def test_other_types_and_shapes_never_reach_c(kernels: Kernels) -> None:
+    with pytest.raises(AssertionError):
+        NativeLinear(kernels, drawn(8, 16), drawn(1))
+    with pytest.raises(AssertionError):
+        NativeGate(kernels)(drawn(3, 7))
     native = NativeLinear(kernels, drawn(8, 16), None)
     for wrong in (drawn(3, 17), drawn(3, 16).double(), drawn(16, 3).t()):
         with pytest.raises(AssertionError):

@@ -4,7 +4,8 @@ Owns which variant is taken and when none can be. Mirrors `cpu/interface.h`. Kno
 """
 
 import ctypes
-from ctypes import CFUNCTYPE, POINTER, Structure, c_float, c_int64, c_void_p
+from ctypes import CFUNCTYPE, POINTER, Structure, c_float, c_int64, c_uint64, c_void_p
+from hashlib import sha256
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ import torch
 
 folder = Path(__file__).parent / "cpu"
 
-_v3 = frozenset(("avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"))
+_v3 = frozenset(("abm", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe"))
 _v4 = _v3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 VARIANTS: dict[str, frozenset[str]] = {"v4": _v4, "v3": _v3, "baseline": frozenset()}
 """Best first, each with what it needs of the processor, in the words of /proc/cpuinfo."""
@@ -62,10 +63,15 @@ def load_kernels() -> Kernels:
     built = [name for name in VARIANTS if path_of(name) is not None]
     if not built:
         raise Unavailable("they were not built; install again where there is a C++ compiler (g++)")
+    reasons = []
     for name in built:
         if VARIANTS[name] <= able:
-            return load_variant(name)
-    raise Unavailable(f"they were built for processors unlike this one ({', '.join(built)})")
+            try:
+                return load_variant(name)
+            except Unavailable as why:
+                reasons.append(str(why))
+    unlike = f"they were built for processors unlike this one ({', '.join(built)})"
+    raise Unavailable("; ".join(reasons) or unlike)
 
 
 def load_variant(name: str) -> Kernels:
@@ -77,6 +83,8 @@ def load_variant(name: str) -> Kernels:
         library = ctypes.CDLL(str(path))  # its OpenMP is what torch has loaded: it names none of its own
     except OSError as error:
         raise Unavailable(f"{path.name} cannot be loaded: {error}") from error
+    if not _is_of_these_sources(library):
+        raise Unavailable(f"{path.name} was built from other sources than these; install again")
     library.headway_openmp.restype = c_void_p
     if library.headway_openmp() != _torch_openmp():
         raise Unavailable(
@@ -92,6 +100,22 @@ def load_variant(name: str) -> Kernels:
         CFUNCTYPE(None, c_void_p, c_void_p, c_int64, c_int64)(("headway_silu_gate", library)),
         CFUNCTYPE(None, POINTER(Linear), c_void_p, c_void_p, c_int64)(("headway_linear", library)),
     )
+
+
+def digest_of_sources() -> int:
+    """64 bits that stand for every line of the kernels' sources. `setup.py` compiles the same number in."""
+    files = sorted((*folder.glob("*.cpp"), *folder.glob("*.h")))
+    return int.from_bytes(sha256(b"".join(file.read_bytes() for file in files)).digest()[:8], "little")
+
+
+def _is_of_these_sources(library: ctypes.CDLL) -> bool:
+    """What crosses is laid out as the sources say: an older build would read it wrongly."""
+    try:
+        compiled_in = library.headway_sources
+    except AttributeError:
+        return False
+    compiled_in.restype = c_uint64
+    return bool(compiled_in() == digest_of_sources())
 
 
 def path_of(name: str) -> Path | None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from headway.kernels import library
 from headway.kernels.library import Attention, Kernels, Turn
@@ -46,9 +45,8 @@ class NativeLinear:
 
     def __init__(self, kernels: Kernels, weight: Tensor, bias: Tensor | None) -> None:
         outputs, self._inputs = weight.shape
-        panels = -(-outputs // kernels.panel)
-        filled = functional.pad(_plain(weight), (0, 0, 0, panels * kernels.panel - outputs))
-        self._packed = filled.view(panels, kernels.panel, self._inputs).transpose(1, 2).contiguous()
+        assert bias is None or bias.shape == (outputs,)
+        self._packed = _in_panels(weight, kernels.panel)
         self._bias = None if bias is None else _plain(bias)
         at = None if self._bias is None else self._bias.data_ptr()
         self._call, self._outputs = kernels.linear, outputs
@@ -88,6 +86,7 @@ class NativeGate:
 
     def __call__(self, gate_up: Tensor) -> Tensor:
         rows, both = gate_up.shape
+        assert both % 2 == 0
         out = gate_up.new_empty(rows, both // 2)
         self._call(_address(gate_up), out.data_ptr(), rows, both // 2)
         return out
@@ -158,6 +157,7 @@ class NativeMixer:
         self._turn, self._attend, self._kind = kernels.turn, kernels.attend, kind
         self._mixed = spec.heads * spec.head_dim
         self._width = self._mixed + 2 * spec.kv_heads * spec.head_dim
+        assert norms is None or all(norm.shape == (spec.head_dim,) for norm in norms)
         self._norms = None if norms is None else tuple(_plain(norm) for norm in norms)
 
     def __call__(self, qkv: Tensor, step: NativeStep, cache: Tensor) -> Tensor:
@@ -207,6 +207,18 @@ def _address(tensor: Tensor) -> int:
     assert tensor.dtype == torch.float32
     assert tensor.is_contiguous()
     return tensor.data_ptr()
+
+
+def _in_panels(weight: Tensor, panel: int) -> Tensor:
+    """[out, in] -> float32 [panels, in, panel], the last panel filled up with zeros; one copy is made."""
+    outputs, inputs = weight.shape
+    whole = outputs // panel
+    packed = torch.empty(-(-outputs // panel), inputs, panel)
+    packed[:whole].copy_(weight[: whole * panel].view(whole, panel, inputs).transpose(1, 2))
+    if whole * panel < outputs:
+        packed[whole].zero_()
+        packed[whole, :, : outputs - whole * panel].copy_(weight[whole * panel :].t())
+    return packed
 
 
 def _plain(weight: Tensor) -> Tensor:

@@ -49,6 +49,9 @@ void headway_linear(const Linear* map, const float* x, float* y, int64_t rows);
 // How many outputs a panel of weights holds.
 int64_t headway_panel();
 
+// The digest of all sources that setup.py took when it built this library.
+uint64_t headway_sources();
+
 // Where this library finds OpenMP: the caller compares it with where torch does.
 const void* headway_openmp();
 

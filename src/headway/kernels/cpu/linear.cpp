@@ -98,6 +98,8 @@ using namespace headway;
 
 extern "C" int64_t headway_panel() { return panel; }
 
+extern "C" uint64_t headway_sources() { return HEADWAY_SOURCES; }
+
 extern "C" void headway_linear(const Linear* l, const float* x, float* y, int64_t rows) {
     const int64_t panels = (l->outputs + panel - 1) / panel;
 #pragma omp parallel

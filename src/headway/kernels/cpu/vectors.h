@@ -75,7 +75,8 @@ inline Vector exp2(Vector x) {
     y = y * f + 6.93147181e-1f;
     y = y * f + 1.0f;
     y = reinterpret_cast<Vector>(reinterpret_cast<Mask>(y) + (reinterpret_cast<Mask>(shifted) << 23));
-    return x < low ? Vector{} : y;
+    y = x < low ? Vector{} : y;
+    return x == x ? y : x;  // a NaN's own lower bits went into the exponent above
 }
 
 inline Vector interleaved(Vector a, Vector b, int half) {
