@@ -1,4 +1,4 @@
-"""The adaptive policy and what the scheduler does with classes, by example, on a machine whose speed is known."""
+"""The adaptive policy, and what the scheduler does with classes, on a machine whose speed is known."""
 
 from array import array
 from dataclasses import replace
@@ -28,9 +28,7 @@ from headway.core.types import (
 MACHINE = Profile(
     knots=(16,), base_s=0.02, token_s=(0.001, 0.001), sequence_s=1e-6, context_s=1e-9, pair_s=1e-9
 )
-LIMITS = Limits(
-    max_seqs=8, max_step_tokens=512, max_queued=50, block_size=16, blocks=400, max_model_len=4096
-)
+LIMITS = Limits(max_seqs=8, max_step_tokens=512, max_queued=50, block_size=16, blocks=400, max_model_len=4096)
 SLOW_CHAT = replace(CHAT, ttft_p95_s=1.0)
 
 
@@ -199,7 +197,7 @@ def test_other_classes_and_another_policy_from_the_next_step_on():
     assert len(world.step().slices) == 2
 
 
-@pytest.mark.parametrize("tight_s, grows", [(10.0, True), (0.001, False)])
+@pytest.mark.parametrize(("tight_s", "grows"), [(10.0, True), (0.001, False)])
 def test_aimd_grows_while_it_is_quick_enough_and_shrinks_when_not(tight_s, grows):
     world = World(replace(CHAT, itl_p95_s=tight_s), policy=Aimd())
     world.ask("chat", 1000)

@@ -1,5 +1,6 @@
-"""The forecast learns what steps take, follows the machine's speed, and lets no single step lead it astray."""
+"""The forecast learns what steps take, follows the machine, and lets no single step lead it astray."""
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ POINTS = ((0, 0.035), (1, 0.037), (16, 0.062), (64, 0.140), (256, 0.30), (4096, 
 
 def machine(load: Load, times: float = 1.0) -> float:
     """Seconds on a machine that no profile here describes."""
-    for (low, low_s), (high, high_s) in zip(POINTS, POINTS[1:], strict=False):
+    for (low, low_s), (high, high_s) in pairwise(POINTS):
         if load.tokens <= high:
             share = (load.tokens - low) / (high - low)
             linear_s = low_s + share * (high_s - low_s)
