@@ -39,6 +39,11 @@ class Residency:
         self.room_computed = 0  # of which hold a computed token
         self.preemptions = self.recomputed_tokens = self.prefix_query_tokens = self.prefix_hit_tokens = 0
 
+    @property
+    def owed(self) -> Sequence | None:
+        """The most senior that the last plan left without blocks or a place: others give theirs up for it."""
+        return self._hungry
+
     def begin_plan(self, rankings: tuple[Ranking, ...]) -> None:
         """Take note of the rankings: whoever gives way in this plan is read from their end."""
         self._rankings = rankings
@@ -126,11 +131,15 @@ class Residency:
         if len(self.running) < self.limits.max_seqs:
             return True
         lower = [s for s in self._giving_way(sequence) if s.level > sequence.level]
-        if not lower or any(s.leaving for s in lower):
+        if not lower:
+            return False
+        if any(s.leaving for s in lower):
+            self._hungry = sequence
             return False
         victim = lower[0]
         if victim.in_flight:
             victim.leaving = True
+            self._hungry = sequence  # the place is for it alone
             return False
         self.preempt(victim)
         return True

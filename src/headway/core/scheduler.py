@@ -148,9 +148,8 @@ class Scheduler:
     def plan(self, now: float) -> Plan:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
         limits, residency = self.limits, self.residency
-        view = View(
-            residency.running, residency.waiting, limits.max_seqs, limits.max_step_tokens, self.learned
-        )
+        most, tokens = limits.max_seqs, limits.max_step_tokens
+        view = View(residency.running, residency.waiting, most, tokens, self.learned, residency.owed)
         preference = self.policy.rank(view, now, self._policy_state)
         self._policy_state = preference.state
         ended: list[Event] = [self._end(s, Reason.EXPIRED, now) for s in preference.expired]

@@ -37,7 +37,7 @@ class Adaptive:
         ends_s = {s.id: expiry_s(s) for s in view.waiting[:most_considered]}
         expired = tuple(s for s in view.waiting[:most_considered] if ends_s[s.id] <= now)
         waiting = [s for s in view.waiting[:most_considered] if ends_s[s.id] > now]
-        aged = [s for s in waiting if _is_aged(s, now)]
+        aged = [s for s in waiting if s is view.owed or _is_aged(s, now)]
         for sequence in aged:
             draft.add_first_slice(sequence)
         rest = [s for s in (*prompting(view), *waiting) if s not in aged]

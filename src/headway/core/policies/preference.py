@@ -15,6 +15,7 @@ class View(NamedTuple):
     max_seqs: int
     max_step_tokens: int
     learned: Learned
+    owed: Sequence | None = None  # others are giving up for it what it went without: it must be ranked
 
     @property
     def entrants(self) -> Ordered[Sequence]:
