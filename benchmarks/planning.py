@@ -20,14 +20,17 @@ from headway.core.limits import Limits
 from headway.core.memory import paged
 from headway.core.policies import POLICIES
 from headway.core.scheduler import Scheduler
+from headway.core.slo import ServiceClass
 from headway.core.types import Batch, Outcome, Request, Result, Sampling
 
+STEP_S = 0.01
+EASY = ServiceClass(name="chat", ttft_p95_s=1000.0, itl_p95_s=10.0)  # every sequence is in every step
 BOUNDS_US = {256: 700.0, 1024: 3000.0}
 
 
 def make_scheduler(sequences: int, policy: str) -> Scheduler:
     limits = Limits(sequences, max(2048, sequences), 2 * sequences, 16, sequences * 64, 1024)
-    return Scheduler(limits, POLICIES[policy](), paged)
+    return Scheduler(limits, POLICIES[policy](), paged, classes={"chat": EASY})
 
 
 def request(id: int, prompt_tokens: int, max_tokens: int) -> Request:
@@ -35,9 +38,9 @@ def request(id: int, prompt_tokens: int, max_tokens: int) -> Request:
     return Request(id, prompt, Sampling(max_tokens=max_tokens, seed=id, stop_ids=(2,)), 0.0)
 
 
-def result_of(batch: Batch) -> Result:
+def result_of(batch: Batch, start_s: float) -> Result:
     outcomes = [Outcome(s.id, (5,)) if s.samples else Outcome(s.id) for s in batch.slices]
-    return Result(batch.id, outcomes, 0.0, 0.0)
+    return Result(batch.id, outcomes, start_s, start_s + STEP_S)
 
 
 def time_steps(sequences: int, policy: str, steps: int) -> list[float]:
@@ -45,18 +48,21 @@ def time_steps(sequences: int, policy: str, steps: int) -> list[float]:
     scheduler = make_scheduler(sequences, policy)
     for id in range(sequences):
         scheduler.add(request(id, 64 + id % 64, 512), 0.0)
+    now = 0.0
     while scheduler.residency.waiting or any(s.remaining > 1 for s in scheduler.residency.running):
-        batch = scheduler.plan(0.0).batch
+        batch = scheduler.plan(now).batch
         assert batch is not None
-        scheduler.commit(result_of(batch))
+        scheduler.commit(result_of(batch, now))
+        now += STEP_S
     times = []
     for _ in range(steps):
         start = time.perf_counter()
-        batch = scheduler.plan(0.0).batch
+        batch = scheduler.plan(now).batch
         planned = time.perf_counter()
         assert batch is not None
         assert len(batch.slices) == sequences
-        result = result_of(batch)
+        result = result_of(batch, now)
+        now += STEP_S
         begin = time.perf_counter()
         scheduler.commit(result)
         times.append((planned - start + time.perf_counter() - begin) * 1e6)
@@ -70,10 +76,10 @@ def bytes_per_request(requests: int, prompt_tokens: int) -> float:
     tracemalloc.start()
     for id in range(requests):
         scheduler.add(request(id, prompt_tokens, 512), 0.0)
-    for _ in range(300):
-        batch = scheduler.plan(0.0).batch
+    for step in range(300):
+        batch = scheduler.plan(step * STEP_S).batch
         assert batch is not None
-        scheduler.commit(result_of(batch))
+        scheduler.commit(result_of(batch, step * STEP_S))
     gc.collect()
     used, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
