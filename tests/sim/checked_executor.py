@@ -7,8 +7,9 @@ shared wrongly or across salts, or never computed is caught at the first step th
 Prompts are scored where that is asked for: a token's log-probability is minus its index.
 """
 
-from array import array
 from collections.abc import Mapping
+from itertools import chain as chained
+from itertools import islice
 
 from headway.core.types import Batch, Logprob, Outcome, Slice
 from headway.sim.executor import SimExecutor
@@ -27,7 +28,7 @@ class CheckedExecutor(SimExecutor):
         self.salts = salts
         self.slots: list[list[int | None]] = [[None] * block_size for _ in range(blocks)]
         self.tables: dict[int, list[int]] = {}
-        self.chains: dict[int, array] = {}
+        self.chains: dict[int, list[int]] = {}
         self.scored: dict[int, int] = {}  # prompt tokens of those whose prompts are scored
         self.faulted: set[int] = set()  # every sequence that ever failed
 
@@ -37,7 +38,7 @@ class CheckedExecutor(SimExecutor):
             self.scored.pop(id, None)
         for joined in batch.joined:
             self.tables[joined.id] = list(joined.tables[0])
-            self.chains[joined.id] = array("q")
+            self.chains[joined.id] = []
             if joined.sampling.prompt_logprobs is not None:
                 self.scored[joined.id] = joined.prompt_tokens
         for grown in batch.grown:
@@ -67,13 +68,10 @@ class CheckedExecutor(SimExecutor):
         chain = self._chain(slice.id, end)
         for p in range(slice.start, end):
             self.slots[table[p // self.size]][p % self.size] = chain[p]
-        for i in range(0, end, self.size):
-            held = self.slots[table[i // self.size]][: min(self.size, end - i)]
-            assert held == list(chain[i : min(i + self.size, end)]), (
-                f"sequence {slice.id} reads what is not its"
-            )
+        held = chained.from_iterable(self.slots[block] for block in table[: -(-end // self.size)])
+        assert list(islice(held, end)) == chain[:end], f"sequence {slice.id} reads what is not its"
 
-    def _chain(self, id: int, end: int) -> array:
+    def _chain(self, id: int, end: int) -> list[int]:
         chain, known = self.chains[id], self._known[id]
         for p in range(len(chain), end):
             chain.append(hash((chain[-1] if p else self.salts[id], known[p])))

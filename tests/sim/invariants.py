@@ -14,9 +14,13 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
         ranks = [s.seniority for s in ordered]
         assert ranks == sorted(set(ranks)), "a list is in order of seniority, each sequence once"
     assert len(running) <= limits.max_seqs
-    assert all(s.blocks and not s.ended for s in running)
-    assert all(not s.blocks and not s.ended and s.computed == s.granted == 0 for s in waiting)
+    for s in waiting:
+        assert not s.blocks
+        assert not s.ended
+        assert s.computed == s.granted == 0
     for s in running:
+        assert s.blocks
+        assert not s.ended
         assert 0 <= s.computed <= s.granted <= s.known <= s.last
         assert s.granted <= s.room == len(s.blocks) * limits.block_size
         promised = 0 if s.known == s.last else s.known - len(s.tokens)

@@ -11,10 +11,11 @@ def check_pool(pool: BlockPool, held: Iterable[int]) -> None:
     for block in held:
         counts[block] += 1
     assert counts == pool._references, "reference counts differ from the tables"
-    out = sum(count > 0 for count in counts)
+    out = pool.blocks - counts.count(0)
     assert out + pool.available == pool.blocks, "free + held + cached is not all"
-    assert len(set(pool._free) | pool._cached.keys()) == pool.available, "a block is in two places"
-    assert all(counts[block] == 0 for block in (*pool._free, *pool._cached)), "a held block is free"
-    assert {block: name for name, block in pool._index.items()} == pool._digests, "index and names differ"
-    assert pool._cached.keys() <= pool._digests.keys(), "a cached block has no name"
-    assert not set(pool._free) & pool._digests.keys(), "a free block has a name"
+    free, cached, named = set(pool._free), pool._cached.keys(), pool._digests
+    assert len(free | cached) == pool.available, "a block is in two places"
+    assert not any(map(counts.__getitem__, (*free, *cached))), "a held block is free"
+    assert dict(zip(pool._index.values(), pool._index, strict=True)) == named, "index and names differ"
+    assert cached <= named.keys(), "a cached block has no name"
+    assert named.keys().isdisjoint(free), "a free block has a name"

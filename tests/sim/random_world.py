@@ -73,7 +73,7 @@ def draw_request(random: Random, id: int, at_s: float, context: int) -> Request:
 def draw_letters(random: Random, limits: Limits) -> list[tuple[float, Request | Cancel]]:
     letters: list[tuple[float, Request | Cancel]] = []
     at_s, gap_s = 0.0, random.choice([0.0, 0.01, 0.1, 0.5])
-    for id in range(random.randint(24, 34) * (3 if limits.max_seqs >= 8 else 1)):
+    for id in range(random.randint(24, 34) + 2 * limits.max_seqs):
         at_s += random.expovariate(1 / gap_s) if gap_s else 0.0
         letters.append((at_s, draw_request(random, id, at_s, limits.max_model_len)))
         if random.random() < 0.2:

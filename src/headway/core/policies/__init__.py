@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from headway.core.policies.adaptive import Adaptive
-from headway.core.policies.aimd import Aimd
-from headway.core.policies.decode_first import DecodeFirst
-from headway.core.policies.preference import Policy, Preference, View
-from headway.core.policies.prefill_first import PrefillFirst
-from headway.core.policies.stall_free import StallFree
-from headway.core.policies.static import Static
+from headway.core.policies.adaptive import Adaptive as Adaptive
+from headway.core.policies.aimd import Aimd as Aimd
+from headway.core.policies.decode_first import DecodeFirst as DecodeFirst
+from headway.core.policies.preference import Policy as Policy
+from headway.core.policies.prefill_first import PrefillFirst as PrefillFirst
+from headway.core.policies.stall_free import StallFree as StallFree
+from headway.core.policies.static import Static as Static
 
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "static": Static,
@@ -18,16 +18,3 @@ POLICIES: Mapping[str, Callable[[], Policy]] = {
     "aimd": Aimd,
     "adaptive": Adaptive,
 }
-
-__all__ = [
-    "POLICIES",
-    "Adaptive",
-    "Aimd",
-    "DecodeFirst",
-    "Policy",
-    "Preference",
-    "PrefillFirst",
-    "StallFree",
-    "Static",
-    "View",
-]
