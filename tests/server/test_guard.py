@@ -1,11 +1,13 @@
 """What stands before every route: paths, hosts, keys, ids."""
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 from starlette.testclient import TestClient
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
+from headway.server.errors import ApiError
 from headway.server.guard import Guard
 from headway.server.settings import ServerSettings
 from tests.server.raw_http import exchange
@@ -124,3 +126,24 @@ def test_our_own_mistake_is_a_500_that_says_nothing_of_it() -> None:
 
 def test_errors_carry_the_id_too(server: Server) -> None:
     assert server.get("/nowhere", headers={"x-request-id": "mine"}).headers["x-request-id"] == "mine"
+
+
+def test_a_body_that_nobody_asked_for_is_read_before_the_answer_that_closes() -> None:
+    """Or the connection is reset under the client, and its answer is lost."""
+    seen: list[str] = []
+    parts = [b"a" * 1000, b"b" * 1000]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ApiError(415, "no")
+
+    async def receive() -> Message:
+        seen.append("read")
+        return {"type": "http.request", "body": parts.pop(), "more_body": bool(parts)}
+
+    async def send(message: Message) -> None:
+        seen.append(message["type"])
+
+    headers = [(b"host", b"localhost"), (b"content-length", b"2000")]
+    scope = {"type": "http", "method": "POST", "path": "/x", "raw_path": b"/x", "headers": headers}
+    asyncio.run(Guard(app, ServerSettings(model="m"))(scope, receive, send))
+    assert seen == ["read", "read", "http.response.start", "http.response.body"]

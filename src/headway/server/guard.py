@@ -3,12 +3,14 @@
 Owns decisions on the raw request. What is not expressly open needs the key; nothing of a key is ever logged.
 """
 
+import asyncio
 import hashlib
 import hmac
 import logging
 import re
 import secrets
 import time
+from contextlib import suppress
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +26,7 @@ log = logging.getLogger("headway.access")
 open_paths = (b"/", b"/health", b"/ready", b"/metrics")
 most_headers = 100
 shown_id_characters = 64
+drained_bytes, drained_s = 1 << 20, 0.5  # of a body that nobody asked for
 _loopback = ("127.0.0.1", "localhost", "::1")
 _plain_path = re.compile(rb"/|(/[\w.~:@!$&'()*+,;=-]+)+")
 
@@ -126,6 +129,7 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            await self._drain()
             self.begun = True
             self._status = message["status"]
             headers = MutableHeaders(raw=list(message["headers"]))
@@ -135,6 +139,19 @@ class Exchange:
             message = {**message, "headers": headers.raw}
         self._complete |= message["type"] == "http.response.body" and not message.get("more_body", False)
         await self._send(message)
+
+    async def _drain(self) -> None:
+        """Read a little of what an early answer does not need: closing on bytes that are on their way resets
+        the connection, and the client may never see why it was refused.
+        """
+        read = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(drained_s):
+                while self._body_unread and read < drained_bytes:
+                    message = await self.receive()
+                    if message["type"] == "http.disconnect":
+                        break
+                    read += len(message.get("body", b""))
 
     def log(self) -> None:
         took_ms = (time.monotonic() - self._start_s) * 1e3
