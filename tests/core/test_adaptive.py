@@ -130,8 +130,8 @@ def test_nobody_gives_its_place_up_to_an_equal():
     assert [s.request.id for s in world.scheduler.residency.running] == [first]
 
 
-def test_a_request_past_its_deadline_ends_before_it_is_prefilled():
-    world = World(max_seqs=1)
+def test_a_request_past_its_deadline_ends_before_it_is_prefilled_where_its_class_refuses():
+    world = World(SLOW_CHAT, replace(INTERACTIVE, on_overload=Overload.REFUSE), max_seqs=1)
     world.ask("interactive", 20, max_tokens=4000)
     world.step()
     late = world.ask("interactive", 20)

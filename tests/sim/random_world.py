@@ -28,7 +28,9 @@ def draw_classes(random: Random) -> dict[str, ServiceClass]:
     quick = ServiceClass(
         name="quick", ttft_p95_s=ttft_s, itl_p95_s=itl_s, on_overload=overload, downgrade_to=lower
     )
-    whole = ServiceClass(name="whole", ttft_p95_s=0.5, deadline_s=random.choice([0.5, 3.0]), weight=2.0)
+    refuses = random.choice([Overload.ACCEPT, Overload.REFUSE])
+    deadline_s = random.choice([0.5, 3.0])
+    whole = ServiceClass(name="whole", ttft_p95_s=0.5, deadline_s=deadline_s, weight=2.0, on_overload=refuses)
     patient = ServiceClass(name="patient", level=1, max_wait_s=random.choice([0.05, 1.0, 20.0]))
     deep = ServiceClass(name="deep", level=random.choice([0, 1, 10]))
     return {each.name: each for each in (quick, whole, patient, deep)}

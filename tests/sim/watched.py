@@ -5,6 +5,7 @@ from math import inf
 
 from headway.core.scheduler import Plan, Scheduler
 from headway.core.sequence import Sequence
+from headway.core.slo import Overload
 from headway.core.types import Accepted, Cancel, Event, Finished, Reason, Request, Result
 
 Key = tuple[int, int]  # (request id, choice)
@@ -84,7 +85,8 @@ class Watched:
 
     def expiry_s(self, request: Request) -> float:
         served = self._scheduler.learned.classes[request.service_class]
-        waits_s = [s for s in (served.deadline_s, served.max_wait_s) if s is not None]
+        deadline_s = None if served.on_overload is Overload.ACCEPT else served.deadline_s
+        waits_s = [s for s in (deadline_s, served.max_wait_s) if s is not None]
         return request.arrival_s + min(waits_s, default=inf)
 
     def _state(self, key: Key) -> str:

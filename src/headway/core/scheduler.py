@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from headway.core.account import to_ns
-from headway.core.admission import Backlog, comes_too_late, prompt_tokens_ahead, refusal
+from headway.core.admission import Admission, prompt_tokens_ahead, refusal
 from headway.core.forecast import SMALL_CPU, Profile
 from headway.core.learned import Learned
 from headway.core.limits import Limits
@@ -69,7 +69,7 @@ class Scheduler:
         self._memory = memory
         self._exclusive = exclusive
         self._policy_state = policy.first_state
-        self._backlog = Backlog()
+        self._admission = Admission()
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._held_back = 0  # followers, see _bring_followers
         self._flights: deque[_Flight] = deque()
@@ -109,8 +109,7 @@ class Scheduler:
         if refused is not None or served.on_overload is Overload.ACCEPT or not self._live:
             return refused or served
         ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
-        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.learned.prompt_token_s)
-        refused = comes_too_late(request, served, first_token_s, now)
+        refused = self._admission.too_late(request, served, ahead, self.learned.prompt_token_s, now)
         if refused is not None and served.downgrade_to is not None:
             return classes[served.downgrade_to]
         return refused or served
@@ -201,7 +200,8 @@ class Scheduler:
                 residency.preempt(sequence)
         self.learned.observe(flight.step.load, at_s - start_s)
         if flight.step.prompt_tokens or residency.waiting:
-            self._backlog.observe(at_s - start_s, flight.step.prompt_tokens)
+            taken_in = flight.step.prompt_tokens + residency.prefix_hit_tokens
+            self._admission.observe(at_s - start_s, taken_in)
         events.append(self._frame(flight, at_s - start_s, at_s))
         self._last_end_s = at_s
         return events

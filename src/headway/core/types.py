@@ -71,6 +71,7 @@ class Request:
     service_class: str = "chat"
     loosened: Targets = NO_TARGETS  # the request's own targets, where they are later than its class's
     cache_salt: bytes = b""
+    retries: int = 0  # so many times its client has asked before, and been refused
 
 
 class Cancel(NamedTuple):

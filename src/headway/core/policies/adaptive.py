@@ -14,26 +14,30 @@ from headway.core.policies.draft import Draft
 from headway.core.policies.preference import Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
+from headway.core.slo import Overload
 
 most_considered = 128  # of those that wait, the most senior
 aged_share = 0.7  # of max_wait_s: from then on a request's first slice comes before everything else
-late_share, calm_share = 0.05, 0.02  # of gaps over their target: the guard closes above, opens below
+late_share, calm_share = 0.03, 0.01  # of gaps over their target: the guard closes above, opens below
 guard_period_s, guard_factor = 1.0, 0.85
+least_share, most_share = 0.7, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
+share_up, share_down = 0.01, 0.95  # added, and multiplied by
 
 
 class Guard(NamedTuple):
     most: float  # sequences that may run
+    share: float  # of its slack that a step may take up
     reviewed_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
     heeds_levels: bool = True
-    first_state: object = Guard(inf, 0.0)
+    first_state: object = Guard(inf, most_share, 0.0)
 
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, Guard)
-        draft = Draft(view, now, min(float(view.max_seqs), state.most))
+        draft = Draft(view, now, min(float(view.max_seqs), state.most), state.share)
         ends_s = {s.id: expiry_s(s) for s in view.waiting[:most_considered]}
         expired = tuple(s for s in view.waiting[:most_considered] if ends_s[s.id] <= now)
         waiting = [s for s in view.waiting[:most_considered] if ends_s[s.id] > now]
@@ -42,11 +46,12 @@ class Adaptive:
             draft.add_first_slice(sequence)
         rest = [s for s in (*prompting(view), *waiting) if s not in aged]
         in_time, late = in_order([draft.job(s) for s in rest], now)
-        for job in in_time:
+        lower = [job for job in in_time if job.sequence.level > draft.top]
+        for job in in_time[: len(in_time) - len(lower)]:
             draft.add_in_time(job)
         draft.add_loose_streams()
-        for job in late:
-            draft.add_late(job)
+        for job in (*late, *lower) if view.learned.steps % 2 else (*lower, *late):
+            draft.add_rest(job)  # in turns: neither keeps the other waiting for ever
         guard = _review(state, view, now, crowded=draft.is_crowded)
         wake_s = min(ends_s.values(), default=inf)
         budget = view.max_step_tokens
@@ -54,10 +59,16 @@ class Adaptive:
 
 
 def expiry_s(sequence: Sequence) -> float:
-    """When a request without a slice ends in vain: past its deadline, or the most that its class waits."""
+    """When a request without a slice ends in vain: after the most that its class waits, or past its deadline
+    unless the class accepts whatever comes.
+    """
     if sequence.first_step_s is not None:
         return inf
-    waits_s = (sequence.targets.deadline_s, sequence.service_class.max_wait_s)
+    served = sequence.service_class
+    waits_s = (
+        served.max_wait_s,
+        None if served.on_overload is Overload.ACCEPT else sequence.targets.deadline_s,
+    )
     return sequence.request.arrival_s + min((s for s in waits_s if s is not None), default=inf)
 
 
@@ -69,19 +80,19 @@ def _is_aged(sequence: Sequence, now: float) -> bool:
 
 
 def _review(guard: Guard, view: View, now: float, *, crowded: bool) -> Guard:
-    """Fewer may run when gaps are too long though the forecast said otherwise, then slowly more again.
-
-    Where decodes alone take a small part of the pace, fewer of them would change nothing: then prompts made
-    the steps too long, and the forecast's safety factor, which is measured too, makes them shorter.
-    """
+    """Steps become shorter when gaps are too long though the forecast said otherwise, and if that is not
+    enough and decodes alone take much of the pace, fewer may run. Then slowly both open again."""
     if now < guard.reviewed_s + guard_period_s:
         return guard
     learned = view.learned
     feasible = [r for name, r in learned.records.items() if (name, "itl") not in learned.infeasible]
     late = max((record.late_share for record in feasible), default=0.0)
-    most = guard.most
-    if late > late_share and crowded:
-        most = max(1.0, guard_factor * min(most, float(len(view.running))))
-    elif late < calm_share and most < view.max_seqs:
+    most, share = guard.most, guard.share
+    if late > late_share:
+        if share == least_share and crowded:
+            most = max(1.0, guard_factor * min(most, float(len(view.running))))
+        share = max(least_share, share_down * share)
+    elif late < calm_share:
         most += 1.0
-    return Guard(most, now)
+        share = min(most_share, share + share_up)
+    return Guard(most, share, now)

@@ -24,29 +24,42 @@ usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline g
 
 
 class Draft:
-    """`places`: sequences that may run. `firm` are the streams whose promise stands, `loose` the others."""
+    """`places`: sequences that may run; `share`: of its slack that a stream's next step may take up.
 
-    def __init__(self, view: View, now: float, places: float) -> None:
-        self._view, self._now, self._places, self._learned = view, now, places, view.learned
-        self._forecast = forecast = view.learned.forecast
-        self._top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
+    Streams are *firm* while their promise stands, *riders* where the first token came too late but not yet
+    the next ones, and *loose* otherwise. The firm ones alone decide how long others' prompts may take.
+    """
+
+    def __init__(self, view: View, now: float, places: float, share: float) -> None:
+        self._view, self._now, self._places, self._share = view, now, places, share
+        self._learned, self._forecast = view.learned, view.learned.forecast
+        self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
-        firm = [s for s in decodes if s.level == self._top and not s.missed]
-        self._loose = [s for s in decodes if s.level > self._top or s.missed]
+        firm = [s for s in decodes if s.level == self.top and not s.missed]
+        riders = [s for s in decodes if s.level == self.top and _rides(s)]
+        self._loose = [s for s in decodes if s.level > self.top or (s.missed and not _rides(s))]
         self._ranking: Ranking = [(s, 1) for s in firm]
         self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
-        self._bare_s = forecast.safe_seconds(self._load)
+        slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
+        self._add_streams(riders, pace_share * min(slack_s, *(s.targets.itl_s or inf for s in riders), inf))
+        self._bare_s = self._forecast.safe_seconds(self._load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
-        held = {name for name, target in view.learned.infeasible if target == "itl"}
-        dues = [s.due_s for s in firm if s.due_s < inf and s.service_class.name not in held]
-        self._step_s = min(dues) - now if dues else fill_s
-        self._fill_s = min(fill_s, self._step_s)  # for those without a promise
+        self._step_s = fill_s if slack_s == inf else slack_s
+        self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
-        tokens = forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s)
+        tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s)
         self._token_s = easy_s / max(tokens, least_chunk)  # of a prompt
         self._closed = False  # nobody else may enter
+
+    def _slack_s(self, streams: list[Sequence]) -> float:
+        """How long the next step may be for all of them. inf: none of them minds."""
+        held = {name for name, target in self._learned.infeasible if target == "itl"}
+        gaps = [(s.last_token_s, s.due_s) for s in streams if s.service_class.name not in held]
+        return (
+            min((last_s + self._share * (due_s - last_s) for last_s, due_s in gaps), default=inf) - self._now
+        )
 
     def _arrival_s(self) -> float:
         """The longest step where no stream's slack says otherwise."""
@@ -59,7 +72,7 @@ class Draft:
         """Of all classes of this level that have lately had requests, whether or not one runs just now."""
         classes, records = self._learned.classes, self._learned.records
         lately = [n for n, record in records.items() if self._now - record.seen_s < lately_s]
-        return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self._top), default=inf)
+        return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self.top), default=inf)
 
     @property
     def is_crowded(self) -> bool:
@@ -84,22 +97,25 @@ class Draft:
         within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
         self._add_prompt(job.sequence, within_s, pace_share * pace_s)
 
-    def add_late(self, job: Job) -> None:
+    def add_rest(self, job: Job) -> None:
         self._add_prompt(job.sequence, self._fill_s, self._fill_s)
 
     def add_loose_streams(self) -> None:
-        """Whoever has been longest without a token first, as many as the step still has time for."""
-        loose = sorted(self._loose, key=lambda s: (s.level, s.last_token_s, s.id))
-        contexts = list(accumulate((s.granted + 1 for s in loose), initial=0))
+        self._add_streams(self._loose, self._fill_s)
+
+    def _add_streams(self, streams: list[Sequence], within_s: float) -> None:
+        """Whoever has been longest without a token first, as many as there is time for."""
+        streams = sorted(streams, key=lambda s: (s.level, s.last_token_s, s.id))
+        contexts = list(accumulate((s.granted + 1 for s in streams), initial=0))
 
         def seconds(count: int) -> float:
             return self._forecast.safe_seconds(self._load.and_load(Load(count, count, contexts[count], 0)))
 
-        fit = bisect_right(range(1, len(loose) + 1), self._fill_s, key=seconds)
-        if loose and not self._load.tokens:
+        fit = bisect_right(range(1, len(streams) + 1), within_s, key=seconds)
+        if streams and not self._load.tokens:
             fit = max(fit, 1)  # an idle machine always does something
         self._load = self._load.and_load(Load(fit, fit, contexts[fit], 0))
-        self._ranking += [(s, 1) for s in loose[:fit]]
+        self._ranking += [(s, 1) for s in streams[:fit]]
 
     def alternatives(self) -> tuple[Ranking, ...]:
         """The step; and everyone else who runs, so that nobody holds blocks that the step is in need of."""
@@ -132,3 +148,9 @@ class Draft:
         context = sum(s.known for s in running) + sequence.known
         self._closed = self._forecast.safe_seconds(Load(many, many, context, 0)) > decode_s
         return not self._closed
+
+
+def _rides(sequence: Sequence) -> bool:
+    """Its gaps can still be kept, though something else no more can."""
+    targets = sequence.targets
+    return sequence.missed and targets.itl_s is not None and targets.deadline_s is None
