@@ -1,7 +1,9 @@
 """The adaptive policy, and what the scheduler does with classes, on a machine whose speed is known."""
 
 from array import array
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -41,6 +43,7 @@ class World:
             replace(LIMITS, **limits), policy or Adaptive(), paged, classes=named, profile=MACHINE
         )
         self.now = 0.0
+        self.delay_s = 0.0  # from a plan to its step
         self.events: list = []
         for tokens in (1, 4, 64, 100) * 8:  # it has seen this machine before
             load = Load(tokens, 1, 0, tokens > 1)
@@ -65,8 +68,8 @@ class World:
         self.events += ended
         if batch is None:
             return None
-        start_s = self.now
-        self.now += self.seconds(sum(s.count for s in batch.slices))
+        start_s = self.now + self.delay_s
+        self.now = start_s + self.seconds(sum(s.count for s in batch.slices))
         outcomes = [Outcome(s.id, (5,) if s.samples else ()) for s in batch.slices]
         self.events += self.scheduler.commit(Result(batch.id, outcomes, start_s, self.now))
         return batch
@@ -109,6 +112,46 @@ def test_a_prompt_that_can_be_in_time_comes_before_an_older_one_that_cannot():
     assert hopeless not in tokens_of(batch) or tokens_of(batch)[hopeless] < 50
 
 
+def test_a_stream_whose_first_token_came_late_keeps_its_pace_beside_batch_prompts():
+    world = World()
+    late = world.ask("chat", 4, max_tokens=60)
+    world.now += 1.5
+    world.step()
+    world.ask("batch", 3000)
+    stamps = []
+    while not world.of(Finished):
+        if late in tokens_of(world.step()):
+            stamps.append(world.now)
+    assert max(b - a for a, b in pairwise(stamps)) <= 0.1
+
+
+def test_a_deep_batch_queue_and_hopeless_chats_take_turns():
+    world = World()
+    hopeless = world.ask("chat", 2000)
+    world.now += 1.5
+    batch = [world.ask("batch", 2000) for _ in range(3)]
+    served: Counter[int] = Counter()
+    for _ in range(8):
+        served.update(tokens_of(world.step()))
+    assert 0.3 < served[hopeless] / served.total() < 0.7
+    assert served[batch[1]] == 0, "one after the other, within a class"
+
+
+def test_gaps_that_come_late_for_whatever_reason_make_steps_shorter_until_they_are_in_time():
+    world = World()
+    world.ask("chat", 4, max_tokens=3000)
+    world.step()
+    world.ask("batch", 3900)
+    world.delay_s = 0.01  # between two steps, where no forecast looks
+    gaps = []
+    for _ in range(120):
+        begun_s = world.now
+        world.step()
+        gaps.append(world.now - begun_s)
+    assert max(gaps[:5]) > 0.1
+    assert max(gaps[-20:]) <= 0.1
+
+
 def test_batch_yields_to_a_chat_within_one_step_and_gives_up_its_place():
     world = World(max_seqs=2)
     first, second = world.ask("batch", 20), world.ask("batch", 20)
@@ -140,6 +183,17 @@ def test_a_request_past_its_deadline_ends_before_it_is_prefilled_where_its_class
     (end,) = (e for e in world.of(Finished) if e.request_id == late)
     assert (end.reason, end.output_tokens) == (Reason.EXPIRED, 0)
     assert sum(end.spent_ns) == round(2.1e9) == end.spent_ns.queue
+
+
+def test_a_class_that_accepts_serves_also_what_its_deadline_has_passed():
+    world = World(max_seqs=1)
+    world.ask("interactive", 20, max_tokens=40)
+    world.step()
+    late = world.ask("interactive", 20, max_tokens=1)
+    world.now += 2.1
+    while not [e for e in world.of(Finished) if e.request_id == late]:
+        world.step()
+    assert world.of(Finished)[-1].reason is Reason.LENGTH
 
 
 def test_a_class_with_patience_gets_its_first_slice_in_time_or_ends_expired():
