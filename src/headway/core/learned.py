@@ -10,7 +10,7 @@ from headway.core.slo import ServiceClass, pace_s
 
 kept_outputs = 128  # of the last answers, for their 90th percentile
 first_output = 256.0  # tokens; before any answer has ended
-half_life_gaps = 400.0  # so many gaps on, what was seen counts half
+half_life_gaps = 100.0  # so many gaps on, what was seen counts half
 bare = Load(1, 1, 64, 0)  # the lightest decode there is
 surely_over = 1.05  # a target is infeasible from this share of it on
 reviewed_every = 8  # steps between two looks at that

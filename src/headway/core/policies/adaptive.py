@@ -21,7 +21,7 @@ aged_share = 0.7  # of max_wait_s: from then on a request's first slice comes be
 late_share, calm_share = 0.03, 0.01  # of gaps over their target: the guard closes above, opens below
 guard_period_s, guard_factor = 1.0, 0.85
 least_share, most_share = 0.7, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
-share_up, share_down = 0.01, 0.95  # added, and multiplied by
+share_up, share_down = 0.02, 0.95  # added, and multiplied by
 
 
 class Guard(NamedTuple):

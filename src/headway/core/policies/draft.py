@@ -13,7 +13,7 @@ from headway.core.policies.urgency import Job
 from headway.core.sequence import Sequence
 from headway.core.slo import first_due_s
 
-least_chunk = 16  # tokens of a prompt's slice, unless it has fewer left
+least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
 efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
