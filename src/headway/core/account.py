@@ -20,28 +20,23 @@ class Account:
 
     def pause(self, until_ns: int, *, lost: bool, between_steps: bool) -> None:
         """It did not run: its blocks were lost, or the host was between two of its steps, or it queued."""
-        gap = until_ns - self.until_ns
-        if gap <= 0:
-            return
+        gap = max(0, until_ns - self.until_ns)
+        self.until_ns += gap
         if lost:
             self.preemption += gap
         elif between_steps:
             self.host += gap
         else:
             self.queue += gap
-        self.until_ns = until_ns
 
     def step(self, until_ns: int, own_share: float, *, lost: bool, prompt: bool) -> None:
-        """It ran, from `until_ns` so far to the new one. `own_share`, 0 to 1: as long as it would have taken
-        without others' prompts."""
-        whole = until_ns - self.until_ns
-        self.until_ns = until_ns
-        if lost:
-            self.preemption += whole
-            return
-        own = whole if own_share >= 1.0 else int(whole * own_share)
+        """It ran. `own_share`, 0 to 1: as much of the step as it would have taken without others' prompts."""
+        whole, self.until_ns = until_ns - self.until_ns, until_ns
+        own = whole if lost or own_share >= 1.0 else int(whole * own_share)
         self.interference += whole - own
-        if prompt:
+        if lost:
+            self.preemption += own
+        elif prompt:
             self.prefill += own
         else:
             self.decode += own

@@ -40,8 +40,9 @@ class BlockPool:
         return len(self._free) + len(self._cached)
 
     @property
-    def cached(self) -> int:
-        return len(self._cached)
+    def places(self) -> tuple[int, int, int]:
+        """How many blocks are free, cached and held."""
+        return len(self._free), len(self._cached), self.blocks - self.available
 
     def take(self, count: int) -> list[int] | None:
         """`count` blocks with one reference each, or None and nothing changed."""
