@@ -11,6 +11,8 @@ the system held up moves nothing, and a machine that has become slower is follow
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 from operator import mul
 from typing import NamedTuple
 
@@ -69,8 +71,9 @@ class Forecast:
 
     def __init__(self, profile: Profile) -> None:
         self.knots = profile.knots
+        self._spans = list(pairwise((0, *profile.knots, inf)))  # of tokens
         units = (profile.base_s, *profile.token_s, profile.sequence_s, profile.context_s, profile.pair_s)
-        assert len(profile.token_s) == len(profile.knots) + 1
+        assert len(profile.token_s) == len(self._spans)
         assert min(units) > 0
         self._units = units
         self._weights = list(units)  # units x factors, so that a forecast is one sum
@@ -88,8 +91,7 @@ class Forecast:
     def seconds(self, load: Load) -> float:
         """What a step of this load takes, as likely more as less: `weights` x `terms` in few operations."""
         tokens, sequences, context, pairs = load
-        piece = bisect_left(self.knots, tokens)
-        at_s, low, token_s = self._pieces[piece]
+        at_s, low, token_s = self._pieces[bisect_left(self.knots, tokens)]
         sequence_s, context_s, pair_s = self._weights[-3:]
         shape_s = at_s + (tokens - low) * token_s + sequences * sequence_s + context * context_s
         return self.speed * (shape_s + pairs * pair_s)
@@ -100,14 +102,11 @@ class Forecast:
 
     def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
         """How many tokens from `start` on, up to `most`, a step of this load can take in and end in time."""
-        low, high = 0, most
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.safe_seconds(load.and_slice(start, middle)) <= within_s:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+
+        def fits(count: int) -> bool:
+            return self.safe_seconds(load.and_slice(start, count)) <= within_s
+
+        return most - bisect_left(range(most, 0, -1), True, key=fits)
 
     def prompt_steps(self) -> list[tuple[float, float]]:
         """(seconds, seconds a token) of steps with as many prompt tokens as each knot has."""
@@ -133,23 +132,18 @@ class Forecast:
         self.speed = sorted(self._speeds)[len(self._speeds) // 2]
         self._pieces = self._as_pieces()
 
-    def _as_pieces(self) -> list[tuple[float, int, float]]:
+    def _as_pieces(self) -> list[tuple[float, float, float]]:
         """Of each piece of the line in tokens: the seconds at its start, its start, seconds a token."""
         pieces, at_s = [], self._weights[0]
-        for low, knot, token_s in zip((0, *self.knots), (*self.knots, 0), self._weights[1:-3], strict=True):
+        for (low, high), token_s in zip(self._spans, self._weights[1:-3], strict=True):
             pieces.append((at_s, low, token_s))
-            at_s += (knot - low) * token_s
+            at_s += (high - low) * token_s
         return pieces
 
     def _terms(self, load: Load) -> list[float]:
         tokens, sequences, context, pairs = load
-        terms: list[float] = [1.0]
-        low = 0
-        for knot in self.knots:
-            terms.append(max(0, min(tokens, knot) - low))
-            low = knot
-        terms += (max(0, tokens - low), sequences, context, pairs)
-        return terms
+        in_spans = (max(0, min(tokens, high) - low) for low, high in self._spans)
+        return [1.0, *in_spans, sequences, context, pairs]
 
     def _correct(self, shares: list[float], surprise: float) -> None:
         """One step of the filter. `shares`: the terms' parts of the forecast; `surprise`: what it missed."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from headway.core.account import to_ns
-from headway.core.admission import Backlog, comes_too_late, prompt_tokens_ahead, refusal
+from headway.core.admission import Admission
 from headway.core.forecast import SMALL_CPU, Profile
 from headway.core.learned import Learned
 from headway.core.limits import Limits
@@ -18,7 +18,7 @@ from headway.core.memory import MemoryRule
 from headway.core.policies.preference import Policy, View
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
-from headway.core.slo import BUILT_IN, Overload, ServiceClass
+from headway.core.slo import BUILT_IN, ServiceClass
 from headway.core.step import Step
 from headway.core.types import Accepted, Batch, Cancel, Event, Reason, Refused, Request, Result, Stepped
 
@@ -48,7 +48,7 @@ class Scheduler:
         self.learned = Learned(classes, profile)
         self._exclusive = exclusive
         self._policy_state = policy.first_state
-        self._backlog = Backlog()
+        self._admission = Admission(self.residency, self.learned)
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._held_back = 0  # followers, see _bring_followers
         self._in_flight: deque[Step] = deque()
@@ -61,7 +61,7 @@ class Scheduler:
     def add(self, request: Request, now: float) -> list[Event]:
         """Accept a request, or refuse what could never run, what would come too late, what finds no place."""
         assert request.id not in self._live, f"request id {request.id} is in use"
-        served = self._class_for(request, now)
+        served = self._admission.judge(request, self.queued, now, idle=not self._live)
         if isinstance(served, Refused):
             return [served]
         choices = [Sequence(self._next_id + i, request, i, now) for i in range(request.choices)]
@@ -80,20 +80,6 @@ class Scheduler:
         level = served.level if self.policy.heeds_levels else 0
         sequence.serve_as(served, level, self.learned.records[served.name])
 
-    def _class_for(self, request: Request, now: float) -> ServiceClass | Refused:
-        """The class it is served as."""
-        classes = self.learned.classes
-        served = classes[request.service_class]
-        refused = refusal(request, self.queued, self.limits, self.residency.memory, now)
-        if refused is not None or served.on_overload is Overload.ACCEPT or not self._live:
-            return refused or served
-        ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
-        first_token_s = self._backlog.seconds(ahead + len(request.prompt), self.learned.prompt_token_s)
-        refused = comes_too_late(request, served, first_token_s, now)
-        if refused is not None and served.downgrade_to is not None:
-            return classes[served.downgrade_to]
-        return refused or served
-
     @property
     def queued(self) -> int:
         return len(self.residency.waiting) + self._held_back
@@ -107,8 +93,10 @@ class Scheduler:
     def abandon(self, detail: str, now: float) -> list[Event]:
         """The executor is gone: end everything that lives."""
         self._in_flight.clear()
-        everyone = [s for choices in self._live.values() for s in choices]
-        return [self._end(s, Reason.ERROR, now, detail=detail) for s in everyone]
+        return [self._end(s, Reason.ERROR, now, detail=detail) for s in self._everyone()]
+
+    def _everyone(self) -> list[Sequence]:
+        return [s for choices in self._live.values() for s in choices]
 
     def retune(self, classes: Mapping[str, ServiceClass], policy: Policy) -> None:
         """Other classes and another policy from the next plan on, for whoever is here too.
@@ -117,9 +105,8 @@ class Scheduler:
         """
         self.learned.retune(classes)
         self.policy, self._policy_state = policy, policy.first_state
-        for sequence in (s for choices in self._live.values() for s in choices):
-            served = sequence.service_class
-            self._serve_as(sequence, classes.get(served.name, served))
+        for sequence in self._everyone():
+            self._serve_as(sequence, classes.get(sequence.service_class.name, sequence.service_class))
         self.residency.reorder()
 
     # ---- plan
@@ -174,7 +161,7 @@ class Scheduler:
         residency.slots_unused -= step.load.tokens
         self.learned.observe(step.load, at_s - start_s)
         if step.prompt_tokens or residency.waiting:
-            self._backlog.observe(at_s - start_s, step.prompt_tokens)
+            self._admission.observe(at_s - start_s, step.prompt_tokens)
         events.append(self._frame(step, at_s - start_s, at_s))
         self._last_end_s = at_s
         return events

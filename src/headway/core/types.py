@@ -1,7 +1,6 @@
 """What crosses the core's borders: requests and cancels in, batches out, results in, events out.
 
-Owns no behaviour. Token ids travel as `array('i')`: four bytes each, one object however long the prompt.
-Everything here is frozen or a named tuple; who receives an array does not change it.
+Owns no behaviour. Everything here is frozen or a named tuple; who receives an array does not change it.
 """
 
 from array import array
@@ -11,7 +10,7 @@ from typing import NamedTuple
 
 from headway.core.slo import NO_TARGETS, Targets
 
-type_code = "i"  # of every token array
+type_code = "i"  # of every token array: four bytes a token, one object however long the prompt
 
 
 class Reason(StrEnum):
@@ -74,10 +73,8 @@ class Request:
 
 
 class Cancel(NamedTuple):
-    """Ends one choice of a request, or all of them (`choice` None)."""
-
     request_id: int
-    choice: int | None = None
+    choice: int | None = None  # None: all of the request's
     reason: Reason = Reason.CANCELLED
     keep: int | None = None  # output tokens that count (a stop string was found there); None: all so far
 
@@ -94,10 +91,8 @@ class Joined(NamedTuple):
 
 
 class Grown(NamedTuple):
-    """Blocks appended to a sequence's tables."""
-
     id: int
-    tables: tuple[tuple[int, ...], ...]
+    tables: tuple[tuple[int, ...], ...]  # the blocks that are appended
 
 
 class Slice(NamedTuple):
@@ -120,11 +115,9 @@ class Batch(NamedTuple):
 
 
 class Logprob(NamedTuple):
-    """Natural log-probability of a token, and of the likeliest ones, best first."""
-
     token: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
+    logprob: float  # natural
+    top: tuple[tuple[int, float], ...]  # the likeliest tokens with theirs, best first
 
 
 class Outcome(NamedTuple):
@@ -169,11 +162,9 @@ class Token(NamedTuple):
 
 
 class PromptScored(NamedTuple):
-    """Log-probabilities of the prompt's next tokens, in order, from its second token on."""
-
     request_id: int
     choice: int
-    logprobs: tuple[Logprob, ...]
+    logprobs: tuple[Logprob, ...]  # of the prompt's next tokens, in order, from its second token on
 
 
 class Shares(NamedTuple):
@@ -195,8 +186,6 @@ class Shares(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A sequence's end."""
-
     request_id: int
     choice: int
     reason: Reason
