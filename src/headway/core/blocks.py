@@ -1,12 +1,8 @@
-"""Who holds which KV block: reference counts, the prefix index and its least-recently-used order.
+"""Who holds which KV block: reference counts, and the prefix index. A block is in exactly one of three places:
 
-Knows block ids and digests, nothing of sequences or tokens. A block is in exactly one of three places:
-
-    free      in no table, its content worthless
-    held      in `references` tables (more than one: a shared prefix)
-    cached    in no table, but indexed: a later prompt may share it until its room is needed
-
-`take` empties free before it forgets cached, the least recently given first.
+free      in no table, its content worthless
+held      in `references` tables (more than one: a shared prefix)
+cached    in no table, but indexed: a prompt may share it until free is empty; the oldest is forgotten first
 """
 
 from collections.abc import Iterable

@@ -2,10 +2,10 @@
 
     seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
 
-One line cannot fit a step: the same work at 1 / 4 / 16 / 64 / 256 tokens takes 45 / 87 / 101 / 208 / 640 ms
-on one CPU. The shape is a Kalman filter on the terms' factors (recursive least squares whose weights drift),
-in units of the first guess. `speed` is the median of the last few actual / shape, so that a single step that
-the system held up moves nothing, and a machine that has become slower is followed within five steps.
+One line cannot fit: 1 / 4 / 16 / 64 / 256 tokens take 45 / 87 / 101 / 208 / 640 ms on one CPU. The shape is a
+Kalman filter on the terms' factors (recursive least squares whose weights drift), in units of the first guess.
+`speed` is the median of the last few actual / shape: one step that was held up moves nothing, a machine that
+has become slower is followed within five steps.
 """
 
 from bisect import bisect_left

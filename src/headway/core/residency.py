@@ -1,13 +1,10 @@
 """Which sequences hold KV blocks: they join, grow, give way and leave here.
 
-Owns the pool and the two lists that every sequence not yet ended is in, each in order of seniority: a lower
-level first, then arrival.
+Owns the pool and two lists, each in order of seniority: a lower level first, then arrival. Knows no time.
 
     waiting -> running    join: blocks for what it has, prefix hits first
     running -> waiting    preempt: it was junior to one that needed the blocks, or its level to one's place
     running -> out        release: ended, and nothing of it in flight
-
-Knows no budgets, no policies and no time.
 """
 
 from bisect import bisect_left, insort
@@ -32,10 +29,8 @@ class Residency:
         self.gone: list[int] = []  # left since the last batch: the executor has yet to be told
         self.memory = memory
         self.slots_unused = 0  # in the blocks of all, counted once for each that holds them
-        self.owed: Sequence | None = (
-            None  # the most senior that went without in the last plan, so far in this
-        )
-        self._guard: Sequence | None = None  # the same of the plan before: nobody junior goes before it
+        self.owed: Sequence | None = None  # the most senior that this plan, or the last, left without
+        self._guard: Sequence | None = None  # the same of the plan before
         self._rankings: tuple[Ranking, ...] = ()  # of this plan
         self._preemptions = self._recomputed = self._queried = self._found = 0
 
@@ -122,14 +117,11 @@ class Residency:
         if len(self.running) < self.limits.max_seqs:
             return True
         lower = [s for s in self._giving_way(sequence) if s.level > sequence.level]
-        if not lower:
-            return False
-        if not any(s.leaving for s in lower):
+        if lower and not any(s.leaving for s in lower):
             self._oust(lower[0])
-            if not lower[0].leaving:
-                return True
-        self.owed = sequence  # the place is for it alone
-        return False
+        if lower and any(s.leaving for s in lower):
+            self.owed = sequence  # the place is for it alone
+        return len(self.running) < self.limits.max_seqs
 
     def _make_room(self, count: int, sequence: Sequence) -> None:
         """Oust the junior, from the ranking's end, until `count` blocks are free or on their way."""

@@ -1,15 +1,14 @@
 """Four verbs: add, cancel, plan, commit. Pure: time comes in as a number, decisions go out as data.
 
 Owns mechanism: the batches in flight, how a request begins and ends, what is learned from a step. Preference
-is the policy's: a plan walks its ranking and grants each sequence the least of its cap, the budget and its
-blocks (`step.py`). Who holds blocks is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
+is the policy's, its ranking is walked in `step.py`, who holds blocks is `residency.py`'s affair.
 """
 
 from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from headway.core.account import to_ns
+from headway.core.account import HOST, PREEMPTION, PREFILL, QUEUE, to_ns
 from headway.core.admission import Admission
 from headway.core.forecast import SMALL_CPU, Profile
 from headway.core.learned import Learned
@@ -99,10 +98,7 @@ class Scheduler:
         return [s for choices in self._live.values() for s in choices]
 
     def retune(self, classes: Mapping[str, ServiceClass], policy: Policy) -> None:
-        """Other classes and another policy from the next plan on, for whoever is here too.
-
-        Who has a class that is no more keeps its contract.
-        """
+        """Other classes and another policy from the next plan on, for all; a contract outlives its class."""
         self.learned.retune(classes)
         self.policy, self._policy_state = policy, policy.first_state
         for sequence in self._everyone():
@@ -149,7 +145,7 @@ class Scheduler:
             if prefix_cache and computed >= (sequence.indexed + 1) * size:
                 residency.index(sequence)
             if outcome.prompt_logprobs:
-                events.append(sequence.score(slice.start, outcome.prompt_logprobs))
+                events.append(sequence.score(slice.start, outcome))
             if outcome.tokens:
                 if sequence.followers:
                     self._bring_followers(sequence)
@@ -175,12 +171,13 @@ class Scheduler:
                 continue
             if sequence.first_step_s is None:
                 sequence.first_step_s = start_s
-            account, lost = sequence.account, sequence.is_lost
-            if account.until_ns < start_ns:
-                account.pause(start_ns, lost=lost, between_steps=account.until_ns == last_end_ns)
-            prompt = slice.start < sequence.prompt_tokens
-            share = step.own_share(slice) if prompt or slice.count > 1 else decode_share
-            account.step(end_ns, share, lost=lost, prompt=prompt)
+            account, work = sequence.account, sequence.work
+            if work == PREEMPTION:
+                account.book(work, end_ns)
+                continue
+            account.book(HOST if account.until_ns == last_end_ns else QUEUE, start_ns)
+            prompt = work == PREFILL or slice.count > 1
+            account.book_step(work, step.own_share(slice) if prompt else decode_share, end_ns)
 
     def _bring_followers(self, sequence: Sequence) -> None:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""

@@ -14,11 +14,11 @@ from array import array
 from dataclasses import replace
 from math import inf
 
-from headway.core.account import Account, to_ns
+from headway.core.account import DECODE, PREEMPTION, PREFILL, QUEUE, Account, to_ns
 from headway.core.blocks import chain_digest, root_digest
 from headway.core.learned import Record
 from headway.core.slo import ServiceClass, is_missed, next_due_s
-from headway.core.types import Event, Finished, Joined, Logprob, Outcome, PromptScored, Reason, Request, Token
+from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, Reason, Request, Shares, Token
 
 
 class Sequence:
@@ -74,9 +74,11 @@ class Sequence:
         return self.granted > self.computed
 
     @property
-    def is_lost(self) -> bool:
-        """It gave way, and has not yet computed again what it had then."""
-        return self.computed < self.owed
+    def work(self) -> int:
+        """For what its time is booked while it runs: from giving way on until it is as far as it was."""
+        if self.computed < self.owed:
+            return PREEMPTION
+        return PREFILL if self.computed < self.prompt_tokens else DECODE
 
     @property
     def output_tokens(self) -> int:
@@ -114,9 +116,9 @@ class Sequence:
             digests.append(chain_digest(parent, self.tokens[first : first + block_size].tobytes()))
         return digests[: tokens // block_size]
 
-    def score(self, start: int, logprobs: tuple[Logprob, ...]) -> PromptScored:
+    def score(self, start: int, outcome: Outcome) -> PromptScored:
         """Of the prompt tokens after `start`, those that have not gone out before a pre-emption."""
-        fresh = logprobs[max(0, self.scored - start) :]
+        fresh = outcome.prompt_logprobs[max(0, self.scored - start) :]
         self.scored += len(fresh)
         return PromptScored(self.request.id, self.choice, fresh)
 
@@ -153,10 +155,7 @@ class Sequence:
         """Mark the end and account for the time: every nanosecond from arrival to `at_s` in one share."""
         assert not self.ended, "a sequence ends once"
         self.ended = True
-        account, end_ns, lost = self.account, to_ns(at_s), self.is_lost
-        if self.in_flight and account.until_ns < end_ns:
-            account.step(end_ns, 1.0, lost=lost, prompt=self.computed < self.prompt_tokens)
-        account.pause(end_ns, lost=lost, between_steps=False)
+        self.account.book(self.work if self.in_flight or self.work == PREEMPTION else QUEUE, to_ns(at_s))
         kept = self.output_tokens if keep is None else min(keep, self.output_tokens)
-        tokens = (self.prompt_tokens, self.cached_tokens, kept)
-        return Finished(self.request.id, self.choice, reason, at_s, *tokens, account.shares(), detail)
+        tokens, spent_ns = (self.prompt_tokens, self.cached_tokens, kept), Shares(*self.account.spent_ns)
+        return Finished(self.request.id, self.choice, reason, at_s, *tokens, spent_ns, detail)

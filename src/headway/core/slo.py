@@ -1,7 +1,6 @@
-"""What is promised to a class of requests, and the deadlines that follow from it.
+"""What is promised to a class of requests, and the deadlines that follow. Knows no sequences and no steps.
 
-Owns the contract and its arithmetic. The same object is used by admission, the step's budget, the order of
-prompts, pre-emption, metrics, the load generator, the simulator and reports. Knows no sequences and no steps.
+One contract for all: admission, policies, metrics, the load generator, the simulator, reports.
 """
 
 from collections.abc import Mapping
@@ -94,8 +93,7 @@ def pace_s(targets: Targets, expected_tokens: float) -> float:
 def next_due_s(targets: Targets, arrival_s: float, last_s: float, left: float) -> float:
     """When the token after the one at `last_s` must be there, if `left` more are expected. inf: no promise.
 
-    A target for gaps is one for each gap: nothing is banked. What is left until a deadline is spread evenly
-    over the tokens that are left, and over `fewest_left` of them at least, so that streams stay smooth.
+    Gaps are not banked. The time until a deadline is spread evenly over what is left, `fewest_left` at least.
     """
     due_s = inf if targets.itl_s is None else last_s + targets.itl_s
     if targets.deadline_s is not None:
@@ -106,7 +104,6 @@ def next_due_s(targets: Targets, arrival_s: float, last_s: float, left: float) -
 
 def is_missed(targets: Targets, arrival_s: float, first_s: float | None, now: float) -> bool:
     """Whether a target is missed for good: the first token came, or would now come, too late; or the last."""
-    waited_s = (now if first_s is None else first_s) - arrival_s
-    if targets.ttft_s is not None and waited_s > targets.ttft_s:
-        return True
-    return targets.deadline_s is not None and now - arrival_s > targets.deadline_s
+    ttft_s = (now if first_s is None else first_s) - arrival_s
+    late = targets.ttft_s is not None and ttft_s > targets.ttft_s
+    return late or (targets.deadline_s is not None and now - arrival_s > targets.deadline_s)

@@ -1,7 +1,4 @@
-"""A batch in the making, and then in flight: who is granted how much, and what that makes the step.
-
-Owns the walk down a policy's ranking. Knows no requests and no results.
-"""
+"""A batch in the making, then in flight. Owns the walk down a policy's ranking: who is granted how much."""
 
 from headway.core.forecast import Forecast, Load
 from headway.core.policies.preference import Ranking
