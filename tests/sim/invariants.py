@@ -32,6 +32,6 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
     live = {s.id for choices in scheduler._live.values() for s in choices}
     held_back = {f.id for choices in scheduler._live.values() for s in choices for f in s.followers}
     assert live == {s.id for s in (*running, *waiting)} | held_back
-    assert scheduler._held_back == len(held_back)
+    assert scheduler.queued == len(waiting) + len(held_back)
     if live and not scheduler._in_flight:
         assert asleep_until is not None, "work waits, nothing is in flight and nobody will wake the engine"

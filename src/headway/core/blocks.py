@@ -1,4 +1,4 @@
-"""Who holds which KV block: reference counts, and the prefix index. A block is in exactly one of three places:
+"""Who holds which KV block, and the prefix index. A block is in exactly one of three places:
 
 free      in no table, its content worthless
 held      in `references` tables (more than one: a shared prefix)
@@ -80,8 +80,7 @@ class BlockPool:
             left = self._references[block] - 1
             assert left >= 0, f"block {block} was given back twice"
             self._references[block] = left
-            if left == 0:
-                if block in self._digests:
-                    self._cached[block] = None
-                else:
-                    self._free.append(block)
+            if left == 0 and block in self._digests:
+                self._cached[block] = None
+            elif left == 0:
+                self._free.append(block)

@@ -1,24 +1,23 @@
-"""The one loop of the whole project, in every world: serving, simulation, tests.
+"""The one loop of the whole project, in every world: it moves letters between four ports and the scheduler.
 
-Data flows one way: request -> plan -> step -> events. The engine knows neither what a clock reads nor where
-arrivals come from; it moves letters between the four ports and the scheduler.
+Data flows one way: request -> plan -> step -> events.
 """
+
+from dataclasses import dataclass
 
 from headway.core.ports import Clock, Executor, ExecutorDied, Inbox, Sink
 from headway.core.scheduler import Scheduler
 from headway.core.types import Cancel, Event
 
 
+@dataclass(eq=False)
 class Engine:
-    def __init__(
-        self, clock: Clock, inbox: Inbox, executor: Executor, sink: Sink, scheduler: Scheduler
-    ) -> None:
-        self.clock = clock
-        self.inbox = inbox
-        self.executor = executor
-        self.sink = sink
-        self.scheduler = scheduler
-        self.in_flight = 0  # batches
+    clock: Clock
+    inbox: Inbox
+    executor: Executor
+    sink: Sink
+    scheduler: Scheduler
+    in_flight: int = 0  # batches
 
     def run(self) -> None:
         """Serve until the inbox says closed. Raises ExecutorDied after every open request has had its end."""

@@ -2,10 +2,10 @@
 
     seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
 
-One line cannot fit: 1 / 4 / 16 / 64 / 256 tokens take 45 / 87 / 101 / 208 / 640 ms on one CPU. The shape is a
-Kalman filter on the terms' factors (recursive least squares whose weights drift), in units of the first guess.
-`speed` is the median of the last few actual / shape: one step that was held up moves nothing, a machine that
-has become slower is followed within five steps.
+One line cannot fit: 1 / 4 / 16 / 64 / 256 tokens take 45 / 87 / 101 / 208 / 640 ms on one CPU. The shape is
+a Kalman filter on the terms' factors (recursive least squares whose weights drift), in units of the first
+guess. `speed` is the median of the last few actual / shape: one step that was held up moves nothing, a
+machine that has become slower is followed within five steps.
 """
 
 from bisect import bisect_left
@@ -56,7 +56,7 @@ SMALL_CPU = Profile()
 
 recent_steps = 9  # whose median is the machine's speed
 kept_ratios = 128  # of which the safety factor is the 95th percentile
-reviewed_every = 8  # steps between two looks at it
+reviewed_every = 8  # steps between two looks at it, and at what is learned besides
 first_safety, least_safety, most_safety = 1.3, 1.02, 2.0
 most_doubt = 4.0  # variance of a term's factor, also at first: it may well be three times as much
 drift = 2e-5  # added to that variance by each step

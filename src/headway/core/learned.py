@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 from math import inf
 
-from headway.core.forecast import Forecast, Load, Profile
+from headway.core.forecast import Forecast, Load, Profile, reviewed_every
 from headway.core.slo import ServiceClass, pace_s
 
 kept_outputs = 128  # of the last answers, for their 90th percentile
@@ -13,14 +13,12 @@ first_output = 256.0  # tokens; before any answer has ended
 half_life_gaps = 400.0  # so many gaps on, what was seen counts half
 bare = Load(1, 1, 64, 0)  # the lightest decode there is
 surely_over = 1.05  # a target is infeasible from this share of it on
-reviewed_every = 8  # steps between two looks at that
 
 
-class Record:
-    """Of one class."""
-
+class Record:  # of one class
     def __init__(self) -> None:
         self.output_p90 = first_output
+        self.shortest_output = 1.0  # what an answer surely has
         self.seen_s = -inf  # when its last request came
         self._outputs: deque[int] = deque(maxlen=kept_outputs)
         self._gaps = self._late = 0.0
@@ -28,7 +26,7 @@ class Record:
     def answer(self, output_tokens: int) -> None:
         self._outputs.append(output_tokens)
         ranked = sorted(self._outputs)
-        self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
+        self.output_p90 = self.shortest_output = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
 
     def gap(self, late: bool) -> None:
         self._gaps += 1.0
@@ -40,11 +38,6 @@ class Record:
     @property
     def late_share(self) -> float:
         return self._late / self._gaps if self._gaps else 0.0
-
-    @property
-    def shortest_output(self) -> float:
-        """What an answer surely has."""
-        return self.output_p90 if self._outputs else 1.0
 
 
 class Learned:

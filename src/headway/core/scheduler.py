@@ -49,13 +49,11 @@ class Scheduler:
         self._policy_state = policy.first_state
         self._admission = Admission(self.residency, self.learned)
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
-        self._held_back = 0  # followers, see _bring_followers
+        self._open = 0  # sequences that have not ended
         self._in_flight: deque[Step] = deque()
         self._next_id = 0
         self._next_batch_id = 1
         self._last_end_s = 0.0
-
-    # ---- add and cancel
 
     def add(self, request: Request, now: float) -> list[Event]:
         """Accept a request, or refuse what could never run, what would come too late, what finds no place."""
@@ -69,10 +67,9 @@ class Scheduler:
         self.learned.records[served.name].seen_s = now
         self._next_id += request.choices
         self._live[request.id] = choices
-        first, *followers = choices
-        first.followers = followers
-        self._held_back += len(followers)
-        self.residency.enqueue(first)
+        self._open += request.choices
+        choices[0].followers = choices[1:]
+        self.residency.enqueue(choices[0])
         return [Accepted(request.id, now, served.name)]
 
     def _serve_as(self, sequence: Sequence, served: ServiceClass) -> None:
@@ -81,7 +78,8 @@ class Scheduler:
 
     @property
     def queued(self) -> int:
-        return len(self.residency.waiting) + self._held_back
+        """Sequences that wait for blocks, or for the choice whose prompt they share."""
+        return self._open - len(self.residency.running)
 
     def cancel(self, cancel: Cancel, now: float) -> list[Event]:
         """End the named choices now. Ended ones are no error: the end and the cancel may have crossed."""
@@ -105,8 +103,6 @@ class Scheduler:
             self._serve_as(sequence, classes.get(sequence.service_class.name, sequence.service_class))
         self.residency.reorder()
 
-    # ---- plan
-
     def plan(self, now: float) -> Plan:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
         residency, most, tokens = self.residency, self.limits.max_seqs, self.limits.max_step_tokens
@@ -122,8 +118,6 @@ class Scheduler:
         self._in_flight.append(step)
         gone, residency.gone = residency.gone, []
         return Plan(step.as_batch(gone), preference.wake_s, ended)
-
-    # ---- commit
 
     def commit(self, result: Result) -> list[Event]:
         """Take in the oldest batch's result: tokens, ends, blocks for the prefix index, one frame."""
@@ -183,7 +177,6 @@ class Scheduler:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""
         for follower in sequence.followers:
             self.residency.enqueue(follower)
-        self._held_back -= len(sequence.followers)
         sequence.followers = []
 
     def _end(
@@ -194,11 +187,10 @@ class Scheduler:
         choices.remove(sequence)
         if not choices:
             del self._live[sequence.request.id]
+        self._open -= 1
         self._bring_followers(sequence)
-        leader = choices[0] if choices else sequence
-        if sequence in leader.followers:
-            leader.followers.remove(sequence)
-            self._held_back -= 1
+        if choices and sequence in choices[0].followers:
+            choices[0].followers.remove(sequence)
         else:
             self.residency.withdraw(sequence)
         if reason in (Reason.STOP, Reason.LENGTH):

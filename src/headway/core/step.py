@@ -8,11 +8,9 @@ from headway.core.types import Batch, Grown, Joined, Slice
 
 
 class Step:
-    """`budget`: tokens it may have."""
-
     def __init__(self, id: int, budget: int, forecast: Forecast) -> None:
         self.id = id  # the batch's
-        self.budget = budget
+        self.budget = budget  # tokens it may have
         self.slices: list[Slice] = []
         self.sequences: list[Sequence] = []  # beside the slices
         self._forecast = forecast

@@ -35,10 +35,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a sequence's tokens are chosen and when it ends. Ranges are checked at the door, not here.
-
-    `seed` None is replaced by a number at the door; `stop_strings` are carried, never read, by the core.
-    """
+    """How a sequence's tokens are chosen and when it ends. Ranges are checked at the door, not here."""
 
     max_tokens: int = 16
     temperature: float = 1.0  # 0: greedy
@@ -49,11 +46,11 @@ class Sampling:
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: tuple[tuple[int, float], ...] = ()
-    seed: int | None = None
+    seed: int | None = None  # the door replaces None by a number
     logprobs: int | None = None  # how many alternatives beside the chosen token; None: no log-probabilities
     prompt_logprobs: int | None = None  # the same for the prompt's tokens; such a prompt takes no prefix hit
     stop_ids: tuple[int, ...] = ()  # end-of-text ids are added at the door unless ignore_eos
-    stop_strings: tuple[str, ...] = ()
+    stop_strings: tuple[str, ...] = ()  # carried, never read, by the core
     ignore_eos: bool = False
     min_tokens: int = 0  # no stop id is sampled before this many tokens
 
@@ -131,11 +128,9 @@ class Outcome(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A batch's outcomes in the order of its slices, and when its step ran (seconds)."""
-
     batch_id: int
-    outcomes: tuple[Outcome, ...] | list[Outcome]
-    start_s: float
+    outcomes: tuple[Outcome, ...] | list[Outcome]  # in the order of the batch's slices
+    start_s: float  # of its step
     end_s: float
 
 
@@ -168,14 +163,11 @@ class PromptScored(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Where a sequence's time went: integer nanoseconds that add up to end - arrival, each instant in one.
-
-    In a step with others' prompts `interference` is what these made it longer, by the forecast.
-    """
+    """Where a sequence's time went: integer nanoseconds that add up to end - arrival, each instant in one."""
 
     queue: int = 0
     prefill: int = 0  # its own
-    interference: int = 0
+    interference: int = 0  # what others' prompts made its steps longer, by the forecast
     decode: int = 0
     preemption: int = 0  # from losing its blocks until what it had is computed again
     host: int = 0

@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from headway.core.policies.adaptive import Adaptive as Adaptive
-from headway.core.policies.aimd import Aimd as Aimd
-from headway.core.policies.iteration import DecodeFirst as DecodeFirst
-from headway.core.policies.iteration import PrefillFirst as PrefillFirst
-from headway.core.policies.iteration import StallFree as StallFree
-from headway.core.policies.preference import Policy as Policy
-from headway.core.policies.static import Static as Static
+from headway.core.policies.adaptive import Adaptive
+from headway.core.policies.classic import Aimd, DecodeFirst, PrefillFirst, StallFree, Static
+from headway.core.policies.preference import Policy
+
+__all__ = ["POLICIES", "Adaptive", "Aimd", "DecodeFirst", "Policy", "PrefillFirst", "StallFree", "Static"]
 
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "static": Static,

@@ -27,10 +27,8 @@ Ranking = list[tuple[Sequence, int]]  # who comes first, and the most tokens eac
 
 
 class Preference(NamedTuple):
-    """The first alternative that grants anything is the step. Who gives way is the ranking read from its end.
-
-    Together the alternatives rank every running sequence, so that none can hold blocks out of reach.
-    """
+    """The first alternative that grants anything is the step. Who gives way is the ranking read from its end:
+    together the alternatives rank every running sequence, so that none can hold blocks out of reach."""
 
     alternatives: tuple[Ranking, ...]
     budget: int  # tokens of this step
@@ -46,7 +44,6 @@ class Policy(Protocol):
     @property
     def heeds_levels(self) -> bool:
         """Whether classes have ranks: the lower level is senior, and gives way to nobody of a higher one."""
-        ...
 
     def rank(self, view: View, now: float, state: object) -> Preference: ...
 
