@@ -12,14 +12,12 @@ def to_ns(seconds: float) -> int:
 
 
 class Account:
-    """Booked up to `until_ns`, from arrival on without a hole."""
-
     __slots__ = ("spent_ns", "until_ns")
 
     def __init__(self, arrival_s: float, now: float) -> None:
         """Until it reached the scheduler its time is the host's: reading, tokenizing, the bridge."""
         self.spent_ns = array("q", bytes(8 * len(Shares._fields)))
-        self.until_ns = to_ns(arrival_s)
+        self.until_ns = to_ns(arrival_s)  # up to here all is booked
         self.book(HOST, to_ns(max(arrival_s, now)))
 
     def book(self, share: int, until_ns: int) -> None:

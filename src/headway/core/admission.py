@@ -1,7 +1,5 @@
 """Who is let in: what could never run is refused, and where a class asks for it, what would come too late.
-
-Owns the verdict and the numbers in it, and the rate at which a queue of prompts has lately gone down.
-"""
+Owns the verdict with its numbers, and the rate at which a queue of prompts has lately gone down."""
 
 from math import ceil
 

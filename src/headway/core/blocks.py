@@ -1,8 +1,10 @@
 """Who holds which KV block, and the prefix index. A block is in exactly one of three places:
 
-free      in no table, its content worthless
-held      in `references` tables (more than one: a shared prefix)
-cached    in no table, but indexed: a prompt may share it until free is empty; the oldest is forgotten first
+    free      in no table, its content worthless
+    held      in `references` tables (more than one: a shared prefix)
+    cached    in no table, but indexed: a later prompt may share it until its room is needed
+
+`take` empties free before it forgets cached, the least recently given first.
 """
 
 from collections.abc import Iterable

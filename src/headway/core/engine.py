@@ -1,7 +1,4 @@
-"""The one loop of the whole project, in every world: it moves letters between four ports and the scheduler.
-
-Data flows one way: request -> plan -> step -> events.
-"""
+"""The one loop of the project, in every world. Data flows one way: request -> plan -> step -> events."""
 
 from dataclasses import dataclass
 
@@ -26,9 +23,7 @@ class Engine:
 
     def turn(self) -> bool:
         """Commit what is done, take arrivals, keep the executor full, publish, wait. False: closed.
-
-        The next batch starts before the last one's tokens go out, so the device does not wait for the sink.
-        """
+        The next batch starts before the last one's tokens go out: the device does not wait for the sink."""
         events: list[Event] = []
         try:
             wake_s = self._step(events)

@@ -39,10 +39,8 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A first guess, seconds of each term; `token_s[i]` is a token's up to knot i, the last one's beyond.
-
-    The default is a small model on two cores. What is measured replaces it within some dozens of steps.
-    """
+    """A first guess, replaced within some dozens of steps: seconds of each term, `token_s[i]` up to knot i,
+    the last beyond. The default is a small model on two cores."""
 
     knots: tuple[int, ...] = (4, 16, 64, 256)
     base_s: float = 0.03
@@ -67,8 +65,6 @@ least_factor = 0.02
 
 
 class Forecast:
-    """Begun from a profile, corrected by every step."""
-
     def __init__(self, profile: Profile) -> None:
         self.knots = profile.knots
         self._spans = list(pairwise((0, *profile.knots, inf)))  # of tokens
@@ -115,11 +111,11 @@ class Forecast:
 
     def observe(self, load: Load, actual_s: float) -> None:
         """Learn from a step. Less than 50 microseconds."""
-        terms = self._terms(load)
-        shape_s = sum(map(mul, self._weights, terms), 0.0)
         if actual_s <= 0.0:
             return
         self._seen += 1
+        terms = self._terms(load)
+        shape_s = sum(map(mul, self._weights, terms), 0.0)
         ratio = actual_s / (self.speed * shape_s)
         self._ratios[load.pairs > 0].append(ratio)
         if self._seen % reviewed_every == 0:

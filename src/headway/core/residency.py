@@ -70,7 +70,7 @@ class Residency:
             self.pool.give(shared)
             return None
         cached = len(shared) * size
-        joined = sequence.join(shared + fresh, cached, size)
+        joined = sequence.join(shared + fresh, cached)
         self.slots_unused += len(sequence.blocks) * size - cached
         # The prefix index is asked for prompts when they are new; later it saves some of what was lost.
         if sequence.first_step_s is None:
@@ -160,11 +160,11 @@ class Residency:
         self.pool.give(sequence.leave())
         self.gone.append(sequence.id)
 
-    def index(self, sequence: Sequence) -> None:
+    def index(self, sequence: Sequence, start: int) -> None:
+        """Its blocks that have become full since `start` tokens were computed."""
         digests = sequence.name_blocks(sequence.computed, self.limits.block_size)
-        for i in range(sequence.indexed, len(digests)):
+        for i in range(start // self.limits.block_size, len(digests)):
             self.pool.index(sequence.blocks[i], digests[i])
-        sequence.indexed = len(digests)
 
     def withdraw(self, sequence: Sequence) -> None:
         """It ended: out of its list. Its blocks follow when the last of it in flight has landed."""

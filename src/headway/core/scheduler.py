@@ -1,7 +1,7 @@
 """Four verbs: add, cancel, plan, commit. Pure: time comes in as a number, decisions go out as data.
 
-Owns mechanism: the batches in flight, how a request begins and ends, what is learned from a step. Preference
-is the policy's, its ranking is walked in `step.py`, who holds blocks is `residency.py`'s affair.
+Owns the batches in flight, and how a request begins and ends. Who comes first is the policy's matter; a step
+walks its ranking (`step.py`); who holds blocks is `residency.py`'s affair.
 """
 
 from collections import deque
@@ -29,8 +29,6 @@ class Plan(NamedTuple):
 
 
 class Scheduler:
-    """`exclusive`: the executor takes a sequence in one batch at a time, though it takes several batches."""
-
     def __init__(
         self,
         limits: Limits,
@@ -39,7 +37,7 @@ class Scheduler:
         *,
         classes: Mapping[str, ServiceClass] = BUILT_IN,
         profile: Profile = SMALL_CPU,
-        exclusive: bool = False,
+        exclusive: bool = False,  # the executor takes several batches, but a sequence in one at a time
     ) -> None:
         self.limits = limits
         self.policy = policy
@@ -136,8 +134,8 @@ class Scheduler:
             if outcome.failure is not None:
                 events.append(self._end(sequence, Reason.ERROR, at_s, detail=outcome.failure))
                 continue
-            if prefix_cache and computed >= (sequence.indexed + 1) * size:
-                residency.index(sequence)
+            if prefix_cache and computed // size > slice.start // size:
+                residency.index(sequence, slice.start)
             if outcome.prompt_logprobs:
                 events.append(sequence.score(slice.start, outcome))
             if outcome.tokens:

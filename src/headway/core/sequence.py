@@ -1,7 +1,6 @@
 """One continuation of one request: its mutable state and its legal moves, which the scheduler alone calls.
 
-A step hands out tokens so that those *computed* chase those *known*. With work in flight a third number
-stands between the two:
+A step hands out tokens so that those *computed* chase those *known*, with those *granted* in between:
 
     0 ......... computed ......... granted ......... known
       in the KV cache    in flight          to be done
@@ -24,9 +23,9 @@ from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, R
 class Sequence:
     __slots__ = (
         "account", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "first_step_s", "first_token_s", "followers", "granted", "id", "indexed", "known", "last",
-        "last_token_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record",
-        "request", "sampling", "scored", "seniority", "service_class", "targets", "tokens",
+        "first_step_s", "first_token_s", "followers", "granted", "id", "known", "last", "last_token_s",
+        "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request", "sampling",
+        "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
 
     def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
@@ -42,7 +41,6 @@ class Sequence:
         self.granted = self.computed = 0
         self.blocks: list[int] = []
         self.digests: list[bytes] = []  # of its full blocks, from the first on
-        self.indexed = 0  # so many of its blocks are in the prefix index
         self.scored = 0  # log-probabilities of so many prompt tokens have gone out
         self.cached_tokens = 0
         self.followers: list[Sequence] = []  # other choices, held back until they can share this one's prompt
@@ -89,11 +87,10 @@ class Sequence:
         """Of its whole answer."""
         return min(self.sampling.max_tokens, self.record.output_p90)
 
-    def join(self, blocks: list[int], cached: int, block_size: int) -> Joined:
+    def join(self, blocks: list[int], cached: int) -> Joined:
         """Enter the running set holding `blocks`, whose first `cached` tokens are computed."""
         assert not self.blocks
         self.blocks = blocks
-        self.indexed = cached // block_size
         self.granted = self.computed = cached
         if self.first_step_s is None:
             self.cached_tokens = cached
@@ -124,32 +121,26 @@ class Sequence:
 
     def append(self, outcome: Outcome, at_s: float, events: list[Event]) -> Reason | None:
         """Add what was sampled, up to the token that ends the sequence, and say why; the rest is surplus."""
-        request_id, choice, sampling, itl_s = self.request.id, self.choice, self.sampling, self.targets.itl_s
+        request, choice, sampling, targets = self.request, self.choice, self.sampling, self.targets
         for i, token in enumerate(outcome.tokens):
             self.tokens.append(token)
             if self.first_token_s is None:
                 self.first_token_s = at_s
-            elif itl_s is not None:
-                self.record.gap(at_s - self.last_token_s > itl_s)
+            elif targets.itl_s is not None:
+                self.record.gap(at_s - self.last_token_s > targets.itl_s)
             self.last_token_s = at_s
             logprob = outcome.logprobs[i] if outcome.logprobs else None
-            events.append(Token(request_id, choice, token, at_s, logprob))
+            events.append(Token(request.id, choice, token, at_s, logprob))
             if token in sampling.stop_ids and self.output_tokens >= sampling.min_tokens:
                 return Reason.STOP
             if len(self.tokens) > self.last:
                 return Reason.LENGTH
-        self._set_due(at_s)
+        self.due_s = at_s + (targets.itl_s or inf)
+        if targets.deadline_s is not None:
+            left = self.expected_tokens - self.output_tokens
+            self.due_s = next_due_s(targets, request.arrival_s, at_s, left)
+        self.missed = self.missed or is_missed(targets, request.arrival_s, self.first_token_s, at_s)
         return None
-
-    def _set_due(self, at_s: float) -> None:
-        """By when the next token must be there, after the one at `at_s`."""
-        targets, arrival_s = self.targets, self.request.arrival_s
-        if targets.deadline_s is None:
-            self.due_s = inf if targets.itl_s is None else at_s + targets.itl_s
-        else:
-            self.due_s = next_due_s(targets, arrival_s, at_s, self.expected_tokens - self.output_tokens)
-        if not self.missed:
-            self.missed = is_missed(targets, arrival_s, self.first_token_s, at_s)
 
     def finish(self, reason: Reason, at_s: float, keep: int | None, detail: str) -> Finished:
         """Mark the end and account for the time: every nanosecond from arrival to `at_s` in one share."""

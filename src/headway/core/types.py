@@ -1,7 +1,5 @@
-"""What crosses the core's borders: requests and cancels in, batches out, results in, events out.
-
-Owns no behaviour. Everything here is frozen or a named tuple; who receives an array does not change it.
-"""
+"""What crosses the core's borders: requests and cancels in, batches out, results in, events out. Everything
+is frozen or a named tuple; who receives an array does not change it."""
 
 from array import array
 from dataclasses import dataclass
@@ -24,8 +22,6 @@ class Reason(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why a request was not accepted."""
-
     TOO_LONG = "too_long"  # prompt + max_tokens over the context
     NEVER_FITS = "never_fits"  # alone on an idle engine it would still not fit the pool, or the queue
     OVERLOADED = "overloaded"  # the queue is at its limit
@@ -57,7 +53,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One accepted HTTP body or library call, tokenized. `n` > 1 makes several sequences of it."""
+    """One accepted HTTP body or library call, tokenized. Each of its choices becomes a sequence."""
 
     id: int  # unique in the engine's life
     prompt: "array[int]"  # at least one token

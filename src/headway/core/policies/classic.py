@@ -1,7 +1,5 @@
-"""The policies that are known from elsewhere, all on the same mechanism. What differs is who comes first.
-
-With `heeds_levels` each has strict priority by level, as vLLM's priority scheduling.
-"""
+"""The policies that are known from elsewhere: what differs is who comes first. With `heeds_levels` each has
+strict priority by level, as vLLM's priority scheduling."""
 
 from dataclasses import dataclass
 from math import inf
@@ -15,9 +13,7 @@ rise_tokens, fall_factor = 16.0, 0.9  # Aimd's
 @dataclass(frozen=True, slots=True)
 class Static:
     """A batch runs to its end before the next one enters; its members are the state (FasterTransformer).
-
-    Places that fall free stay empty until the last member has ended; `batch_wait_s` lets a batch fill.
-    """
+    Places that fall free stay empty until the last member has ended; `batch_wait_s` lets a batch fill."""
 
     batch_wait_s: float = 0.0
     heeds_levels: bool = False
@@ -40,10 +36,8 @@ class Static:
 
 @dataclass(frozen=True, slots=True)
 class PrefillFirst:
-    """New prompts interrupt decodes; a step holds the ones or the others (Orca, vLLM's first scheduler).
-
-    Quick first tokens, and gaps in everyone else's stream.
-    """
+    """New prompts interrupt decodes, a step holds the ones or the others: quick first tokens, and gaps in
+    everyone else's stream (Orca, vLLM's first scheduler)."""
 
     heeds_levels: bool = False
     first_state: object = None
