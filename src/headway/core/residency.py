@@ -47,8 +47,7 @@ class Residency:
         if self._guard is not None and not any(s is self._guard for ranking in rankings for s, _ in ranking):
             self._guard = None  # it ended, or the policy no longer wants it in: nobody waits for it
 
-    def reorder(self) -> None:
-        """Levels have changed."""
+    def reorder(self) -> None:  # levels have changed
         self.running.sort(key=_by_seniority)
         self.waiting.sort(key=_by_seniority)
 

@@ -1,8 +1,6 @@
 """Four verbs: add, cancel, plan, commit. Pure: time comes in as a number, decisions go out as data.
-
-Owns the batches in flight, and how a request begins and ends. Who comes first is the policy's matter; a step
-walks its ranking (`step.py`); who holds blocks is `residency.py`'s affair.
-"""
+Owns the batches in flight, and how a request begins and ends. Who comes first is the policy's matter, how far
+its ranking is granted is `step.py`'s, who holds blocks is `residency.py`'s."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -180,7 +178,6 @@ class Scheduler:
     def _end(
         self, sequence: Sequence, reason: Reason, at_s: float, keep: int | None = None, detail: str = ""
     ) -> Event:
-        """End a sequence wherever it is."""
         choices = self._live[sequence.request.id]
         choices.remove(sequence)
         if not choices:

@@ -89,12 +89,10 @@ class Grown(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Compute tokens [start, start + count) of a sequence; if `samples`, they reach the last known one."""
-
     id: int
-    start: int
+    start: int  # tokens [start, start + count) of the sequence are computed
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of a slice
-    samples: bool
+    samples: bool  # they reach the last known one
 
 
 class Batch(NamedTuple):
@@ -114,13 +112,11 @@ class Logprob(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a slice gave: no token, one or several; or a failure that ends this sequence alone."""
-
     id: int
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()  # what the slice gave: none, one or several
     logprobs: tuple[Logprob, ...] = ()  # one per token where asked for
     prompt_logprobs: tuple[Logprob, ...] = ()  # of prompt tokens start+1 .. start+count, where asked for
-    failure: str | None = None
+    failure: str | None = None  # it ends this sequence alone
 
 
 class Result(NamedTuple):
