@@ -30,7 +30,7 @@ def check_scheduler(scheduler: Scheduler, asleep_until: float | None) -> None:
     holding = [*running, *landing.values()]
     assert residency.slots_unused == sum(len(s.blocks) * limits.block_size - s.computed for s in holding)
     live = {s.id for choices in scheduler._live.values() for s in choices}
-    held_back = {f.id for choices in scheduler._live.values() for s in choices for f in s.followers}
+    held_back = {s.id for choices in scheduler._live.values() for s in choices if s.held_back}
     assert live == {s.id for s in (*running, *waiting)} | held_back
     assert scheduler.queued == len(waiting) + len(held_back)
     if live and not scheduler._in_flight:

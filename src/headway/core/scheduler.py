@@ -64,7 +64,6 @@ class Scheduler:
         self._next_id += request.choices
         self._live[request.id] = choices
         self._open += request.choices
-        choices[0].followers = choices[1:]
         self.residency.enqueue(choices[0])
         return [Accepted(request.id, now, served.name)]
 
@@ -137,8 +136,8 @@ class Scheduler:
             if outcome.prompt_logprobs:
                 events.append(sequence.score(slice.start, outcome))
             if outcome.tokens:
-                if sequence.followers:
-                    self._bring_followers(sequence)
+                if sequence.first_token_s is None:
+                    self._let_in(self._live[sequence.request.id])
                 reason = sequence.append(outcome, at_s, events)
                 if reason is not None:
                     events.append(self._end(sequence, reason, at_s))
@@ -169,11 +168,12 @@ class Scheduler:
             prompt = work == PREFILL or slice.count > 1
             account.book_step(work, step.own_share(slice) if prompt else decode_share, end_ns)
 
-    def _bring_followers(self, sequence: Sequence) -> None:
+    def _let_in(self, choices: list[Sequence]) -> None:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""
-        for follower in sequence.followers:
-            self.residency.enqueue(follower)
-        sequence.followers = []
+        for sequence in choices:
+            if sequence.held_back:
+                sequence.held_back = False
+                self.residency.enqueue(sequence)
 
     def _end(
         self, sequence: Sequence, reason: Reason, at_s: float, keep: int | None = None, detail: str = ""
@@ -183,10 +183,8 @@ class Scheduler:
         if not choices:
             del self._live[sequence.request.id]
         self._open -= 1
-        self._bring_followers(sequence)
-        if choices and sequence in choices[0].followers:
-            choices[0].followers.remove(sequence)
-        else:
+        if not sequence.held_back:
+            self._let_in(choices)
             self.residency.withdraw(sequence)
         if reason in (Reason.STOP, Reason.LENGTH):
             sequence.record.answer(sequence.output_tokens)

@@ -23,7 +23,7 @@ from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, R
 class Sequence:
     __slots__ = (
         "account", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "first_step_s", "first_token_s", "followers", "granted", "id", "known", "last", "last_token_s",
+        "first_step_s", "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s",
         "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request", "sampling",
         "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
@@ -43,7 +43,7 @@ class Sequence:
         self.digests: list[bytes] = []  # of its full blocks, from the first on
         self.scored = 0  # log-probabilities of so many prompt tokens have gone out
         self.cached_tokens = 0
-        self.followers: list[Sequence] = []  # other choices, held back until they can share this one's prompt
+        self.held_back = choice > 0  # until it can share the prompt that its request's first choice computes
         self.lost = 0  # tokens that were computed when it last gave way
         self.owed = 0  # until so many are computed again, its time is pre-emption's
         self.leaving = False  # gives its blocks up as soon as nothing of it is in flight

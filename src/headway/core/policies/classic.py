@@ -22,7 +22,7 @@ class Static:
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, frozenset)
         budget, room = view.max_step_tokens, max(0, view.max_seqs - len(view.running))
-        # Members that wait: for room, pre-empted, or followers.
+        # Members that wait: for room, pre-empted, or other choices.
         entering = [s for s in view.waiting if s.request.id in state]
         if not view.running and not entering:
             due_s = view.waiting[0].request.arrival_s + self.batch_wait_s if view.waiting else None
