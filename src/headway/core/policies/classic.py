@@ -30,8 +30,8 @@ class Static:
                 return Preference((), budget, frozenset(), due_s)
             entering = list(view.entrants)
             state = frozenset(s.request.id for s in entering)
-        prompts = ranked(prompting(view), entering[:room], cap=budget)
-        return Preference((prompts, ranked(decoding(view), cap=budget)), budget, state)
+        alternatives = ranked(view, prompting(view), entering[:room]), ranked(view, decoding(view))
+        return Preference(alternatives, budget, state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,8 @@ class PrefillFirst:
     first_state: object = None
 
     def rank(self, view: View, now: float, state: object) -> Preference:
-        budget = view.max_step_tokens
-        prompts = ranked(prompting(view), view.entrants, cap=budget)
-        return Preference((prompts, ranked(decoding(view), cap=budget)), budget, state)
+        alternatives = ranked(view, prompting(view), view.entrants), ranked(view, decoding(view))
+        return Preference(alternatives, view.max_step_tokens, state)
 
 
 class Fill(NamedTuple):
@@ -64,9 +63,9 @@ class DecodeFirst:
 
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, Fill)
-        state, budget = self._fill(view, len(view.running), state), view.max_step_tokens
-        ranking = ranked(decoding(view), prompting(view), view.entrants if state.filling else (), cap=budget)
-        return Preference((ranking,), budget, state)
+        state = self._fill(view, len(view.running), state)
+        ranking = ranked(view, decoding(view), prompting(view), view.entrants if state.filling else ())
+        return Preference((ranking,), view.max_step_tokens, state)
 
     def _fill(self, view: View, running: int, state: Fill) -> Fill:
         shrunk = running == 0 or (not state.filling and running <= self.refill_share * state.size)
@@ -87,9 +86,8 @@ class StallFree:
     first_state: object = None
 
     def rank(self, view: View, now: float, state: object) -> Preference:
-        budget = view.max_step_tokens
-        ranking = ranked(decoding(view), prompting(view), view.entrants, cap=budget)
-        return Preference((ranking,), budget, state)
+        ranking = ranked(view, decoding(view), prompting(view), view.entrants)
+        return Preference((ranking,), view.max_step_tokens, state)
 
 
 class Size(NamedTuple):
@@ -113,6 +111,5 @@ class Aimd:
             late = learned.last_step_s > tightest_s
             tokens = fall_factor * state.tokens if late else state.tokens + rise_tokens
             state = Size(min(max(tokens, 1.0), float(view.max_step_tokens)), learned.steps)
-        budget = int(state.tokens)
-        ranking = ranked(decoding(view), prompting(view), view.entrants, cap=budget)
-        return Preference((ranking,), budget, state)
+        ranking = ranked(view, decoding(view), prompting(view), view.entrants)
+        return Preference((ranking,), int(state.tokens), state)

@@ -48,9 +48,9 @@ class Policy(Protocol):
     def rank(self, view: View, now: float, state: object) -> Preference: ...
 
 
-def ranked(*groups: Ordered[Sequence], cap: int) -> Ranking:
-    """The groups one after another, the same cap for all."""
-    return [(sequence, cap) for group in groups for sequence in group]
+def ranked(view: View, *groups: Ordered[Sequence]) -> Ranking:
+    """The groups one after another. Nothing but the step's budget limits what each may get."""
+    return [(sequence, view.max_step_tokens) for group in groups for sequence in group]
 
 
 def decoding(view: View) -> list[Sequence]:
