@@ -4,11 +4,19 @@ from array import array
 from dataclasses import replace
 
 from headway.core.admission import Admission
+from headway.core.forecast import SMALL_CPU
+from headway.core.learned import Learned, Record
+from headway.core.limits import Limits
+from headway.core.memory import paged
+from headway.core.residency import Residency
+from headway.core.sequence import Sequence
 from headway.core.slo import CHAT, Overload
 from headway.core.types import Refusal, Refused, Request, Sampling
 
 CLASS = replace(CHAT, ttft_p95_s=1.0, on_overload=Overload.REFUSE)
-TOKEN_S = 0.001
+LIMITS = Limits(
+    max_seqs=8, max_step_tokens=512, max_queued=500, block_size=16, blocks=400, max_model_len=4096
+)
 
 
 def asks(now: float, tokens: int = 400, retries: int = 0) -> Request:
@@ -19,20 +27,26 @@ class Door:
     """A queue that takes in a token a millisecond, and has `ahead` tokens."""
 
     def __init__(self) -> None:
-        self.admission = Admission()
+        self.residency = Residency(LIMITS, paged)
+        self.admission = Admission(self.residency, Learned({"chat": CLASS}, SMALL_CPU))
         self.admission.observe(1.0, 1000)
-        self.ahead = 0
+
+    def queue(self, tokens: int) -> None:
+        waiting = Sequence(0, asks(0.0, tokens), 0, 0.0)
+        waiting.serve_as(CLASS, 0, Record())
+        self.residency.waiting = [waiting]
 
     def ask(self, now: float, *, retries: int = 0) -> Refused | None:
         request = asks(now, retries=retries)
-        return self.admission.too_late(request, CLASS, self.ahead, TOKEN_S, now)
+        verdict = self.admission.judge(request, 1, now, idle=False)
+        return verdict if isinstance(verdict, Refused) else None
 
 
 def test_who_comes_too_late_is_refused_with_the_numbers_and_when_to_come_again():
     door = Door()
-    door.ahead = 600
+    door.queue(600)
     assert door.ask(0.0) is None
-    door.ahead = 3000
+    door.queue(3000)
     refused = door.ask(0.0)
     assert refused is not None
     assert refused.reason is Refusal.TOO_LATE
@@ -43,7 +57,7 @@ def test_who_comes_too_late_is_refused_with_the_numbers_and_when_to_come_again()
 
 def test_many_who_are_refused_are_told_different_times_as_far_apart_as_their_work():
     door = Door()
-    door.ahead = 3000
+    door.queue(3000)
     times = [door.ask(0.0).retry_after_s for _ in range(20)]
     assert times == sorted(times)
     assert 19 * 0.4 / 0.8 - 1 <= times[-1] - times[0] <= 19 * 0.4 / 0.8 + 1
@@ -51,25 +65,25 @@ def test_many_who_are_refused_are_told_different_times_as_far_apart_as_their_wor
 
 def test_a_newcomer_gives_way_to_those_who_were_told_to_come_now():
     door = Door()
-    door.ahead = 3000
+    door.queue(3000)
     again_s = door.ask(0.0).retry_after_s
-    door.ahead = 300
+    door.queue(300)
     assert door.ask(again_s) is not None
     assert door.ask(again_s, retries=1) is None
 
 
 def test_a_retry_finds_no_more_room_than_there_is():
     door = Door()
-    door.ahead = 3000
+    door.queue(3000)
     assert door.ask(5.0, retries=1) is not None
 
 
 def test_those_who_never_come_again_keep_nobody_out_for_long():
     door = Door()
-    door.ahead = 3000
+    door.queue(3000)
     for _ in range(100):
         door.ask(0.0)
-    door.ahead = 300
+    door.queue(300)
     let_in = [door.ask(now / 2) is None for now in range(4, 200)]
     assert not any(let_in[:10])
     assert all(let_in[-80:])

@@ -75,7 +75,7 @@ class PoolAgainstNaiveModel(RuleBasedStateMachine):
     def agrees(self):
         check_pool(self.pool, (block for table in self.tables for block in table))
         assert self.pool.available == BLOCKS - len(self.held())
-        assert self.pool.cached == len(self.idle)
+        assert self.pool.places[1] == len(self.idle)
 
 
 TestPool = PoolAgainstNaiveModel.TestCase

@@ -65,7 +65,7 @@ class Watched:
         return plan
 
     def commit(self, result: Result) -> list[Event]:
-        later = {s.id for flight in list(self._scheduler._flights)[1:] for s in flight.step.sequences}
+        later = {s.id for step in list(self._scheduler._in_flight)[1:] for s in step.sequences}
         failed = sum(outcome.failure is not None and outcome.id in later for outcome in result.outcomes)
         self.counts["faults with work in flight"] += failed
         events = self._forget_ended(self._scheduler.commit(result))

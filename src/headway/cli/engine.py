@@ -47,14 +47,8 @@ def main(settings_json: str, path: str) -> int:
 
 def pulse(engine: Engine) -> Heartbeat:
     """How the engine stands between two turns."""
-    residency, pool = engine.scheduler.residency, engine.scheduler.residency.pool
-    standing = Standing(
-        running=len(residency.running),
-        blocks_free=pool.available - pool.cached,
-        blocks_cached=pool.cached,
-        blocks_used=pool.blocks - pool.available,
-        slots_unused=residency.room - residency.room_computed,
-    )
+    residency = engine.scheduler.residency
+    standing = Standing(len(residency.running), *residency.pool.places, residency.slots_unused)
     return Heartbeat(engine.in_flight, standing)
 
 

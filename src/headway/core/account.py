@@ -1,6 +1,10 @@
-"""Where one sequence's time went. Owns the sums; every nanosecond since arrival is in exactly one of them."""
+"""Where one sequence's time went: every nanosecond since its arrival is booked once, for one share."""
+
+from array import array
 
 from headway.core.types import Shares
+
+QUEUE, PREFILL, INTERFERENCE, DECODE, PREEMPTION, HOST = range(len(Shares._fields))  # in their order
 
 
 def to_ns(seconds: float) -> int:
@@ -8,43 +12,22 @@ def to_ns(seconds: float) -> int:
 
 
 class Account:
-    """Booked up to `until_ns`, from arrival on without a hole."""
-
-    __slots__ = ("decode", "host", "interference", "preemption", "prefill", "queue", "until_ns")
+    __slots__ = ("spent_ns", "until_ns")
 
     def __init__(self, arrival_s: float, now: float) -> None:
         """Until it reached the scheduler its time is the host's: reading, tokenizing, the bridge."""
-        self.until_ns = to_ns(max(arrival_s, now))
-        self.host = self.until_ns - to_ns(arrival_s)
-        self.queue = self.prefill = self.interference = self.decode = self.preemption = 0
+        self.spent_ns = array("q", bytes(8 * len(Shares._fields)))
+        self.until_ns = to_ns(arrival_s)  # up to here all is booked
+        self.book(HOST, to_ns(max(arrival_s, now)))
 
-    def pause(self, until_ns: int, *, lost: bool, between_steps: bool) -> None:
-        """It did not run: its blocks were lost, or the host was between two of its steps, or it queued."""
-        gap = until_ns - self.until_ns
-        if gap <= 0:
-            return
-        if lost:
-            self.preemption += gap
-        elif between_steps:
-            self.host += gap
-        else:
-            self.queue += gap
-        self.until_ns = until_ns
+    def book(self, share: int, until_ns: int) -> None:
+        if until_ns > self.until_ns:
+            self.spent_ns[share] += until_ns - self.until_ns
+            self.until_ns = until_ns
 
-    def step(self, until_ns: int, own_share: float, *, lost: bool, prompt: bool) -> None:
-        """It ran, from `until_ns` so far to the new one. `own_share`, 0 to 1: as long as it would have taken
-        without others' prompts."""
-        whole = until_ns - self.until_ns
-        self.until_ns = until_ns
-        if lost:
-            self.preemption += whole
-            return
-        own = whole if own_share >= 1.0 else int(whole * own_share)
-        self.interference += whole - own
-        if prompt:
-            self.prefill += own
-        else:
-            self.decode += own
-
-    def shares(self) -> Shares:
-        return Shares(self.queue, self.prefill, self.interference, self.decode, self.preemption, self.host)
+    def book_step(self, share: int, own_share: float, end_ns: int) -> None:
+        """`own_share`, 0 to 1: as much of the step as it would have taken without others' prompts."""
+        if own_share < 1.0:
+            self.book(share, self.until_ns + int((end_ns - self.until_ns) * own_share))
+            share = INTERFERENCE
+        self.book(share, end_ns)

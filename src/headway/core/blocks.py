@@ -1,6 +1,4 @@
-"""Who holds which KV block: reference counts, the prefix index and its least-recently-used order.
-
-Knows block ids and digests, nothing of sequences or tokens. A block is in exactly one of three places:
+"""Who holds which KV block, and the prefix index. A block is in exactly one of three places:
 
     free      in no table, its content worthless
     held      in `references` tables (more than one: a shared prefix)
@@ -40,8 +38,9 @@ class BlockPool:
         return len(self._free) + len(self._cached)
 
     @property
-    def cached(self) -> int:
-        return len(self._cached)
+    def places(self) -> tuple[int, int, int]:
+        """How many blocks are free, cached and held."""
+        return len(self._free), len(self._cached), self.blocks - self.available
 
     def take(self, count: int) -> list[int] | None:
         """`count` blocks with one reference each, or None and nothing changed."""
@@ -83,8 +82,7 @@ class BlockPool:
             left = self._references[block] - 1
             assert left >= 0, f"block {block} was given back twice"
             self._references[block] = left
-            if left == 0:
-                if block in self._digests:
-                    self._cached[block] = None
-                else:
-                    self._free.append(block)
+            if left == 0 and block in self._digests:
+                self._cached[block] = None
+            elif left == 0:
+                self._free.append(block)

@@ -1,24 +1,20 @@
-"""The one loop of the whole project, in every world: serving, simulation, tests.
+"""The one loop of the project, in every world. Data flows one way: request -> plan -> step -> events."""
 
-Data flows one way: request -> plan -> step -> events. The engine knows neither what a clock reads nor where
-arrivals come from; it moves letters between the four ports and the scheduler.
-"""
+from dataclasses import dataclass
 
 from headway.core.ports import Clock, Executor, ExecutorDied, Inbox, Sink
 from headway.core.scheduler import Scheduler
 from headway.core.types import Cancel, Event
 
 
+@dataclass(eq=False)
 class Engine:
-    def __init__(
-        self, clock: Clock, inbox: Inbox, executor: Executor, sink: Sink, scheduler: Scheduler
-    ) -> None:
-        self.clock = clock
-        self.inbox = inbox
-        self.executor = executor
-        self.sink = sink
-        self.scheduler = scheduler
-        self.in_flight = 0  # batches
+    clock: Clock
+    inbox: Inbox
+    executor: Executor
+    sink: Sink
+    scheduler: Scheduler
+    in_flight: int = 0  # batches
 
     def run(self) -> None:
         """Serve until the inbox says closed. Raises ExecutorDied after every open request has had its end."""
@@ -27,9 +23,7 @@ class Engine:
 
     def turn(self) -> bool:
         """Commit what is done, take arrivals, keep the executor full, publish, wait. False: closed.
-
-        The next batch starts before the last one's tokens go out, so the device does not wait for the sink.
-        """
+        The next batch starts before the last one's tokens go out: the device does not wait for the sink."""
         events: list[Event] = []
         try:
             wake_s = self._step(events)

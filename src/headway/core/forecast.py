@@ -2,15 +2,17 @@
 
     seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
 
-One line cannot fit a step: the same work at 1 / 4 / 16 / 64 / 256 tokens takes 45 / 87 / 101 / 208 / 640 ms
-on one CPU. The shape is a Kalman filter on the terms' factors (recursive least squares whose weights drift),
-in units of the first guess. `speed` is the median of the last few actual / shape, so that a single step that
-the system held up moves nothing, and a machine that has become slower is followed within five steps.
+One line cannot fit: 1 / 4 / 16 / 64 / 256 tokens take 45 / 87 / 101 / 208 / 640 ms on one CPU. The shape is
+a Kalman filter on the terms' factors (recursive least squares whose weights drift), in units of the first
+guess. `speed` is the median of the last few actual / shape: one step that was held up moves nothing, a
+machine that has become slower is followed within five steps.
 """
 
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 from operator import mul
 from typing import NamedTuple
 
@@ -37,10 +39,8 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A first guess, seconds of each term; `token_s[i]` is a token's up to knot i, the last one's beyond.
-
-    The default is a small model on two cores. What is measured replaces it within some dozens of steps.
-    """
+    """A first guess, replaced within some dozens of steps: seconds of each term, `token_s[i]` up to knot i,
+    the last beyond. The default is a small model on two cores."""
 
     knots: tuple[int, ...] = (4, 16, 64, 256)
     base_s: float = 0.03
@@ -54,7 +54,7 @@ SMALL_CPU = Profile()
 
 recent_steps = 9  # whose median is the machine's speed
 kept_ratios = 128  # of which the safety factor is the 95th percentile
-reviewed_every = 8  # steps between two looks at it
+reviewed_every = 8  # steps between two looks at it, and at what is learned besides
 first_safety, least_safety, most_safety = 1.3, 1.02, 2.0
 most_doubt = 4.0  # variance of a term's factor, also at first: it may well be three times as much
 drift = 2e-5  # added to that variance by each step
@@ -65,12 +65,11 @@ least_factor = 0.02
 
 
 class Forecast:
-    """Begun from a profile, corrected by every step."""
-
     def __init__(self, profile: Profile) -> None:
         self.knots = profile.knots
+        self._spans = list(pairwise((0, *profile.knots, inf)))  # of tokens
         units = (profile.base_s, *profile.token_s, profile.sequence_s, profile.context_s, profile.pair_s)
-        assert len(profile.token_s) == len(profile.knots) + 1
+        assert len(profile.token_s) == len(self._spans)
         assert min(units) > 0
         self._units = units
         self._weights = list(units)  # units x factors, so that a forecast is one sum
@@ -88,8 +87,7 @@ class Forecast:
     def seconds(self, load: Load) -> float:
         """What a step of this load takes, as likely more as less: `weights` x `terms` in few operations."""
         tokens, sequences, context, pairs = load
-        piece = bisect_left(self.knots, tokens)
-        at_s, low, token_s = self._pieces[piece]
+        at_s, low, token_s = self._pieces[bisect_left(self.knots, tokens)]
         sequence_s, context_s, pair_s = self._weights[-3:]
         shape_s = at_s + (tokens - low) * token_s + sequences * sequence_s + context * context_s
         return self.speed * (shape_s + pairs * pair_s)
@@ -100,14 +98,11 @@ class Forecast:
 
     def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
         """How many tokens from `start` on, up to `most`, a step of this load can take in and end in time."""
-        low, high = 0, most
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.safe_seconds(load.and_slice(start, middle)) <= within_s:
-                low = middle
-            else:
-                high = middle - 1
-        return low
+
+        def fits(count: int) -> bool:
+            return self.safe_seconds(load.and_slice(start, count)) <= within_s
+
+        return most - bisect_left(range(most, 0, -1), True, key=fits)
 
     def prompt_steps(self) -> list[tuple[float, float]]:
         """(seconds, seconds a token) of steps with as many prompt tokens as each knot has."""
@@ -116,11 +111,11 @@ class Forecast:
 
     def observe(self, load: Load, actual_s: float) -> None:
         """Learn from a step. Less than 50 microseconds."""
-        terms = self._terms(load)
-        shape_s = sum(map(mul, self._weights, terms), 0.0)
         if actual_s <= 0.0:
             return
         self._seen += 1
+        terms = self._terms(load)
+        shape_s = sum(map(mul, self._weights, terms), 0.0)
         ratio = actual_s / (self.speed * shape_s)
         self._ratios[load.pairs > 0].append(ratio)
         if self._seen % reviewed_every == 0:
@@ -133,23 +128,18 @@ class Forecast:
         self.speed = sorted(self._speeds)[len(self._speeds) // 2]
         self._pieces = self._as_pieces()
 
-    def _as_pieces(self) -> list[tuple[float, int, float]]:
+    def _as_pieces(self) -> list[tuple[float, float, float]]:
         """Of each piece of the line in tokens: the seconds at its start, its start, seconds a token."""
         pieces, at_s = [], self._weights[0]
-        for low, knot, token_s in zip((0, *self.knots), (*self.knots, 0), self._weights[1:-3], strict=True):
+        for (low, high), token_s in zip(self._spans, self._weights[1:-3], strict=True):
             pieces.append((at_s, low, token_s))
-            at_s += (knot - low) * token_s
+            at_s += (high - low) * token_s
         return pieces
 
     def _terms(self, load: Load) -> list[float]:
         tokens, sequences, context, pairs = load
-        terms: list[float] = [1.0]
-        low = 0
-        for knot in self.knots:
-            terms.append(max(0, min(tokens, knot) - low))
-            low = knot
-        terms += (max(0, tokens - low), sequences, context, pairs)
-        return terms
+        in_spans = (max(0, min(tokens, high) - low) for low, high in self._spans)
+        return [1.0, *in_spans, sequences, context, pairs]
 
     def _correct(self, shares: list[float], surprise: float) -> None:
         """One step of the filter. `shares`: the terms' parts of the forecast; `surprise`: what it missed."""

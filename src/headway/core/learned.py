@@ -5,22 +5,20 @@ from collections import deque
 from collections.abc import Mapping
 from math import inf
 
-from headway.core.forecast import Forecast, Load, Profile
+from headway.core.forecast import Forecast, Load, Profile, reviewed_every
 from headway.core.slo import ServiceClass, pace_s
 
 kept_outputs = 128  # of the last answers, for their 90th percentile
 first_output = 256.0  # tokens; before any answer has ended
 half_life_gaps = 100.0  # so many gaps on, what was seen counts half
 bare = Load(1, 1, 64, 0)  # the lightest decode there is
-surely_over = 1.05  # a target is infeasible from this share of it on
-reviewed_every = 8  # steps between two looks at that
+surely_over, surely_under = 1.05, 0.95  # shares of a target: infeasible from the one on, until the other
 
 
-class Record:
-    """Of one class."""
-
+class Record:  # of one class
     def __init__(self) -> None:
         self.output_p90 = first_output
+        self.shortest_output = 1.0  # what an answer surely has
         self.seen_s = -inf  # when its last request came
         self._outputs: deque[int] = deque(maxlen=kept_outputs)
         self._gaps = self._late = 0.0
@@ -28,7 +26,7 @@ class Record:
     def answer(self, output_tokens: int) -> None:
         self._outputs.append(output_tokens)
         ranked = sorted(self._outputs)
-        self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
+        self.output_p90 = self.shortest_output = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
 
     def gap(self, late: bool) -> None:
         self._gaps += 1.0
@@ -40,11 +38,6 @@ class Record:
     @property
     def late_share(self) -> float:
         return self._late / self._gaps if self._gaps else 0.0
-
-    @property
-    def shortest_output(self) -> float:
-        """What an answer surely has."""
-        return self.output_p90 if self._outputs else 1.0
 
 
 class Learned:
@@ -71,8 +64,14 @@ class Learned:
     def _infeasible(self, name: str, bare_s: float) -> list[tuple[str, str]]:
         """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
         needed = (bare_s, bare_s, bare_s * self.records[name].shortest_output)
-        pairs = zip(("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True)
-        return [(name, target) for target, least_s, s in pairs if s is not None and least_s > surely_over * s]
+        targets = zip(("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True)
+        bounds = {(name, t): (least_s, s) for t, least_s, s in targets if s is not None}
+        was = self.infeasible
+        return [
+            p
+            for p, (least_s, s) in bounds.items()
+            if least_s > s * (surely_under if p in was else surely_over)
+        ]
 
     @property
     def prompt_token_s(self) -> float:

@@ -1,7 +1,4 @@
-"""The four ports that join the core to a world: serving, simulation, tests. Contracts only.
-
-`tests/contracts/` holds the suite that every executor passes.
-"""
+"""The four ports that join the core to a world: contracts only (`tests/contracts` tries every executor)."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,20 +9,15 @@ from headway.core.types import Batch, Cancel, Event, Request, Result
 class Clock(Protocol):
     def now(self) -> float:
         """Seconds. Virtual time moves only when told to."""
-        ...
 
 
 class Inbox(Protocol):
     def take(self, now: float) -> list[Request | Cancel]:
         """Every arrival and cancel that is due, in order; each is given once. Never blocks."""
-        ...
 
     def wait(self, until: float | None) -> bool:
         """Return on an arrival, a cancel, the completion of the oldest batch, or at `until` (None: no limit).
-
-        False: closed, and nothing is left to take.
-        """
-        ...
+        False: closed, and nothing is left to take."""
 
 
 class Executor(Protocol):
@@ -33,21 +25,16 @@ class Executor(Protocol):
     exclusive: bool  # a sequence may be in one batch at a time (a pipeline)
 
     def submit(self, batch: Batch) -> None:
-        """Start a batch and return at once. Batches run in the order given.
-
-        A sequence that failed fails again in every later batch, until it is gone.
-        """
-        ...
+        """Start a batch and return at once. Batches run in the order given. A sequence that failed fails
+        again in every later batch, until it is gone."""
 
     def collect(self) -> Result | None:
         """The oldest batch's result if it is done, else None. Raises ExecutorDied when no more will come."""
-        ...
 
 
 class Sink(Protocol):
     def publish(self, now: float, events: Sequence[Event]) -> None:
         """Hand events over, in order. Never blocks on a reader."""
-        ...
 
 
 class ExecutorDied(Exception):

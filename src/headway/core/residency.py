@@ -1,16 +1,12 @@
 """Which sequences hold KV blocks: they join, grow, give way and leave here.
 
-Owns the pool and the two lists that every sequence not yet ended is in, each in order of seniority: a lower
-level first, then arrival.
+Owns the pool and two lists, each in order of seniority: a lower level first, then arrival. Knows no time.
 
     waiting -> running    join: blocks for what it has, prefix hits first
     running -> waiting    preempt: it was junior to one that needed the blocks, or its level to one's place
     running -> out        release: ended, and nothing of it in flight
-
-Knows no budgets, no policies and no time.
 """
 
-from array import array
 from bisect import bisect_left, insort
 from operator import attrgetter
 
@@ -31,28 +27,27 @@ class Residency:
         self.running: list[Sequence] = []
         self.waiting: list[Sequence] = []
         self.gone: list[int] = []  # left since the last batch: the executor has yet to be told
-        self._memory = memory
+        self.memory = memory
+        self.slots_unused = 0  # in the blocks of all, counted once for each that holds them
+        self.owed: Sequence | None = None  # the most senior that this plan, or the last, left without
+        self._guard: Sequence | None = None  # the same of the plan before
         self._rankings: tuple[Ranking, ...] = ()  # of this plan
-        self._guard: Sequence | None = None  # the most senior that the plan before left without blocks
-        self._hungry: Sequence | None = None  # the most senior that this plan left so, so far
-        self.room = 0  # slots in the blocks of all that run
-        self.room_computed = 0  # of which hold a computed token
-        self.preemptions = self.recomputed_tokens = self.prefix_query_tokens = self.prefix_hit_tokens = 0
+        self._preemptions = self._recomputed = self._queried = self._found = 0
 
-    @property
-    def owed(self) -> Sequence | None:
-        """The most senior that the last plan left without blocks or a place: others give theirs up for it."""
-        return self._hungry
+    def take_counts(self) -> tuple[int, int, int, int]:
+        """Since the last call: pre-emptions, tokens lost by them; prompt tokens looked up, and found."""
+        counts = (self._preemptions, self._recomputed, self._queried, self._found)
+        self._preemptions = self._recomputed = self._queried = self._found = 0
+        return counts
 
     def begin_plan(self, rankings: tuple[Ranking, ...]) -> None:
         """Take note of the rankings: whoever gives way in this plan is read from their end."""
         self._rankings = rankings
-        self._guard, self._hungry = self._hungry, None
+        self._guard, self.owed = self.owed, None
         if self._guard is not None and not any(s is self._guard for ranking in rankings for s, _ in ranking):
             self._guard = None  # it ended, or the policy no longer wants it in: nobody waits for it
 
-    def reorder(self) -> None:
-        """Levels have changed."""
+    def reorder(self) -> None:  # levels have changed
         self.running.sort(key=_by_seniority)
         self.waiting.sort(key=_by_seniority)
 
@@ -68,39 +63,32 @@ class Residency:
         if limits.prefix_cache and sequence.sampling.prompt_logprobs is None:
             # One token is left to compute even on a full hit: its logits are wanted.
             shared = self.pool.share(sequence.name_blocks(sequence.known - 1, size))
-        slots = self._memory(sequence.known, sequence.last + 1, limits.max_model_len)
+        slots = self.memory(sequence.known, sequence.last + 1, limits.max_model_len)
         fresh = self._take(ceil_div(slots, size) - len(shared), sequence)
         if fresh is None:
             self.pool.give(shared)
             return None
-        sequence.join(shared + fresh, len(shared) * size, size)
-        self.room += sequence.room
-        self.room_computed += sequence.computed
-        self._count_join(sequence)
+        cached = len(shared) * size
+        joined = sequence.join(shared + fresh, cached)
+        self.slots_unused += len(sequence.blocks) * size - cached
+        # The prefix index is asked for prompts when they are new; later it saves some of what was lost.
+        if sequence.first_step_s is None:
+            self._queried += sequence.known
+            self._found += cached
+        self._recomputed += max(0, sequence.lost - cached)
+        sequence.lost = 0
         _remove(self.waiting, sequence)
         insort(self.running, sequence, key=_by_seniority)
-        tokens: array[int] = sequence.tokens[:]
-        table = tuple(sequence.blocks)
-        return Joined(
-            sequence.id, tokens, sequence.prompt_tokens, sequence.choice, sequence.sampling, (table,)
-        )
-
-    def _count_join(self, sequence: Sequence) -> None:
-        """The prefix index is asked for prompts when they are new; later it saves some of what was lost."""
-        if sequence.first_step_s is None:
-            self.prefix_query_tokens += sequence.known
-            self.prefix_hit_tokens += sequence.computed
-        self.recomputed_tokens += max(0, sequence.lost - sequence.computed)
-        sequence.lost = 0
+        return joined
 
     def grow(self, sequence: Sequence, end: int) -> Grown | None:
         """Blocks for the tokens up to `end`, or None and it keeps what it has."""
         size = self.limits.block_size
-        blocks = self._take(ceil_div(end - sequence.room, size), sequence)
+        blocks = self._take(ceil_div(end, size) - len(sequence.blocks), sequence)
         if blocks is None:
             return None
-        sequence.grow(blocks, size)
-        self.room += len(blocks) * size
+        sequence.blocks += blocks
+        self.slots_unused += len(blocks) * size
         return Grown(sequence.id, (tuple(blocks),))
 
     def _take(self, count: int, sequence: Sequence) -> list[int] | None:
@@ -116,44 +104,26 @@ class Residency:
             self._make_room(count, sequence)
         blocks = self.pool.take(count)
         if blocks is None:
-            self._hungry = sequence
+            self.owed = sequence
         return blocks
 
     def _must_wait(self, sequence: Sequence) -> bool:
         """Somebody senior wants blocks, and has gone without since the plan before or earlier in this one."""
-        for senior in (self._guard, self._hungry):
-            if senior is not None and sequence.seniority > senior.seniority:
-                return True
-        return False
+        return any(s is not None and sequence.seniority > s.seniority for s in (self._guard, self.owed))
 
     def _has_place(self, sequence: Sequence) -> bool:
         """Whether one more may run. Of strictly lower levels the ranking's last makes place, if need be."""
         if len(self.running) < self.limits.max_seqs:
             return True
         lower = [s for s in self._giving_way(sequence) if s.level > sequence.level]
-        if not lower:
-            return False
-        if any(s.leaving for s in lower):
-            self._hungry = sequence
-            return False
-        victim = lower[0]
-        if victim.in_flight:
-            victim.leaving = True
-            self._hungry = sequence  # the place is for it alone
-            return False
-        self.preempt(victim)
-        return True
-
-    def _giving_way(self, sequence: Sequence) -> list[Sequence]:
-        """Those junior to it that hold blocks, the ranking's last first."""
-        ranked = [s for ranking in self._rankings for s, _ in ranking]
-        return [s for s in reversed(ranked) if s.blocks and s.seniority > sequence.seniority]
+        if lower and not any(s.leaving for s in lower):
+            self._oust(lower[0])
+        if lower and any(s.leaving for s in lower):
+            self.owed = sequence  # the place is for it alone
+        return len(self.running) < self.limits.max_seqs
 
     def _make_room(self, count: int, sequence: Sequence) -> None:
-        """Pre-empt from the ranking's end until `count` blocks are free or on their way.
-
-        Only the junior gives way. One with work in flight is marked, and gives its blocks when that landed.
-        """
+        """Oust the junior, from the ranking's end, until `count` blocks are free or on their way."""
         junior = self._giving_way(sequence)
         coming = sum(len(s.blocks) for s in junior if s.leaving)
         if self.pool.available + sum(len(s.blocks) for s in junior) < count:
@@ -161,14 +131,23 @@ class Residency:
         for victim in junior:
             if self.pool.available + coming >= count:
                 break
-            if not victim.in_flight:
-                self.preempt(victim)
-            elif not victim.leaving:
-                victim.leaving = True
-                coming += len(victim.blocks)
+            if not victim.leaving:
+                self._oust(victim)
+                coming += len(victim.blocks)  # none if it could go at once
+
+    def _giving_way(self, sequence: Sequence) -> list[Sequence]:
+        """Those junior to it that hold blocks, the ranking's last first."""
+        ranked = [s for ranking in self._rankings for s, _ in ranking]
+        return [s for s in reversed(ranked) if s.blocks and s.seniority > sequence.seniority]
+
+    def _oust(self, victim: Sequence) -> None:
+        """Pre-empt it; with work in flight it is marked, and gives its blocks up when that has landed."""
+        victim.leaving = victim.in_flight
+        if not victim.leaving:
+            self.preempt(victim)
 
     def preempt(self, sequence: Sequence) -> None:
-        self.preemptions += 1
+        self._preemptions += 1
         sequence.lost = sequence.computed
         sequence.owed = max(sequence.owed, sequence.computed)
         self.release(sequence)
@@ -176,25 +155,21 @@ class Residency:
         self.enqueue(sequence)
 
     def release(self, sequence: Sequence) -> None:
-        self.room -= sequence.room
-        self.room_computed -= sequence.computed
+        self.slots_unused -= len(sequence.blocks) * self.limits.block_size - sequence.computed
         self.pool.give(sequence.leave())
         self.gone.append(sequence.id)
 
-    def index(self, sequence: Sequence) -> None:
+    def index(self, sequence: Sequence, start: int) -> None:
+        """Its blocks that have become full since `start` tokens were computed."""
         digests = sequence.name_blocks(sequence.computed, self.limits.block_size)
-        for i in range(sequence.indexed, len(digests)):
+        for i in range(start // self.limits.block_size, len(digests)):
             self.pool.index(sequence.blocks[i], digests[i])
-        sequence.indexed = len(digests)
 
     def withdraw(self, sequence: Sequence) -> None:
         """It ended: out of its list. Its blocks follow when the last of it in flight has landed."""
-        if not sequence.blocks:
-            return _remove(self.waiting, sequence)
-        _remove(self.running, sequence)
-        if not sequence.in_flight:
+        _remove(self.running if sequence.blocks else self.waiting, sequence)
+        if sequence.blocks and not sequence.in_flight:
             self.release(sequence)
-        return None
 
 
 def _remove(ordered: list[Sequence], sequence: Sequence) -> None:

@@ -1,16 +1,13 @@
 """Four verbs: add, cancel, plan, commit. Pure: time comes in as a number, decisions go out as data.
-
-Owns mechanism: the batches in flight, how a request begins and ends, what is learned from a step. Preference
-is the policy's: a plan walks its ranking and grants each sequence the least of its cap, the budget and its
-blocks (`step.py`). Who holds blocks is `residency.py`'s; one sequence's numbers are `sequence.py`'s.
-"""
+Owns the batches in flight, and how a request begins and ends. Who comes first is the policy's matter, how far
+its ranking is granted is `step.py`'s, who holds blocks is `residency.py`'s."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from headway.core.account import to_ns
-from headway.core.admission import Admission, prompt_tokens_ahead, refusal
+from headway.core.account import HOST, PREEMPTION, PREFILL, QUEUE, to_ns
+from headway.core.admission import Admission
 from headway.core.forecast import SMALL_CPU, Profile
 from headway.core.learned import Learned
 from headway.core.limits import Limits
@@ -18,23 +15,9 @@ from headway.core.memory import MemoryRule
 from headway.core.policies.preference import Policy, View
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
-from headway.core.slo import BUILT_IN, Overload, ServiceClass
+from headway.core.slo import BUILT_IN, ServiceClass
 from headway.core.step import Step
-from headway.core.types import (
-    Accepted,
-    Batch,
-    Cancel,
-    Event,
-    Finished,
-    Outcome,
-    PromptScored,
-    Reason,
-    Refused,
-    Request,
-    Result,
-    Stepped,
-    Token,
-)
+from headway.core.types import Accepted, Batch, Cancel, Event, Reason, Refused, Request, Result, Stepped
 
 
 class Plan(NamedTuple):
@@ -43,15 +26,7 @@ class Plan(NamedTuple):
     events: list[Event]  # who ended before it began
 
 
-class _Flight(NamedTuple):
-    batch: Batch
-    step: Step
-    forecast_s: float
-
-
 class Scheduler:
-    """`exclusive`: the executor takes a sequence in one batch at a time, though it takes several batches."""
-
     def __init__(
         self,
         limits: Limits,
@@ -60,29 +35,26 @@ class Scheduler:
         *,
         classes: Mapping[str, ServiceClass] = BUILT_IN,
         profile: Profile = SMALL_CPU,
-        exclusive: bool = False,
+        exclusive: bool = False,  # the executor takes several batches, but a sequence in one at a time
     ) -> None:
         self.limits = limits
         self.policy = policy
         self.residency = Residency(limits, memory)
         self.learned = Learned(classes, profile)
-        self._memory = memory
         self._exclusive = exclusive
         self._policy_state = policy.first_state
-        self._admission = Admission()
+        self._admission = Admission(self.residency, self.learned)
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
-        self._held_back = 0  # followers, see _bring_followers
-        self._flights: deque[_Flight] = deque()
+        self._open = 0  # sequences that have not ended
+        self._in_flight: deque[Step] = deque()
         self._next_id = 0
-        self._batch_id = 0
+        self._next_batch_id = 1
         self._last_end_s = 0.0
-
-    # ---- add and cancel
 
     def add(self, request: Request, now: float) -> list[Event]:
         """Accept a request, or refuse what could never run, what would come too late, what finds no place."""
         assert request.id not in self._live, f"request id {request.id} is in use"
-        served = self._class_for(request, now)
+        served = self._admission.judge(request, self.queued, now, idle=not self._live)
         if isinstance(served, Refused):
             return [served]
         choices = [Sequence(self._next_id + i, request, i, now) for i in range(request.choices)]
@@ -91,32 +63,18 @@ class Scheduler:
         self.learned.records[served.name].seen_s = now
         self._next_id += request.choices
         self._live[request.id] = choices
-        first, *followers = choices
-        first.followers = followers
-        self._held_back += len(followers)
-        self.residency.enqueue(first)
+        self._open += request.choices
+        self.residency.enqueue(choices[0])
         return [Accepted(request.id, now, served.name)]
 
     def _serve_as(self, sequence: Sequence, served: ServiceClass) -> None:
         level = served.level if self.policy.heeds_levels else 0
         sequence.serve_as(served, level, self.learned.records[served.name])
 
-    def _class_for(self, request: Request, now: float) -> ServiceClass | Refused:
-        """The class it is served as."""
-        classes = self.learned.classes
-        served = classes[request.service_class]
-        refused = refusal(request, self.queued, self.limits, self._memory, now)
-        if refused is not None or served.on_overload is Overload.ACCEPT or not self._live:
-            return refused or served
-        ahead = prompt_tokens_ahead(served.level, self.residency.waiting, self.residency.running)
-        refused = self._admission.too_late(request, served, ahead, self.learned.prompt_token_s, now)
-        if refused is not None and served.downgrade_to is not None:
-            return classes[served.downgrade_to]
-        return refused or served
-
     @property
     def queued(self) -> int:
-        return len(self.residency.waiting) + self._held_back
+        """Sequences that wait for blocks, or for the choice whose prompt they share."""
+        return self._open - len(self.residency.running)
 
     def cancel(self, cancel: Cancel, now: float) -> list[Event]:
         """End the named choices now. Ended ones are no error: the end and the cancel may have crossed."""
@@ -126,169 +84,117 @@ class Scheduler:
 
     def abandon(self, detail: str, now: float) -> list[Event]:
         """The executor is gone: end everything that lives."""
-        self._flights.clear()
-        everyone = [s for choices in self._live.values() for s in choices]
-        return [self._end(s, Reason.ERROR, now, detail=detail) for s in everyone]
+        self._in_flight.clear()
+        return [self._end(s, Reason.ERROR, now, detail=detail) for s in self._everyone()]
+
+    def _everyone(self) -> list[Sequence]:
+        return [s for choices in self._live.values() for s in choices]
 
     def retune(self, classes: Mapping[str, ServiceClass], policy: Policy) -> None:
-        """Other classes and another policy from the next plan on, for whoever is here too.
-
-        Who has a class that is no more keeps its contract.
-        """
+        """Other classes and another policy from the next plan on, for all; a contract outlives its class."""
         self.learned.retune(classes)
         self.policy, self._policy_state = policy, policy.first_state
-        for sequence in (s for choices in self._live.values() for s in choices):
-            served = sequence.service_class
-            self._serve_as(sequence, classes.get(served.name, served))
+        for sequence in self._everyone():
+            self._serve_as(sequence, classes.get(sequence.service_class.name, sequence.service_class))
         self.residency.reorder()
-
-    # ---- plan
 
     def plan(self, now: float) -> Plan:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
-        limits, residency = self.limits, self.residency
-        most, tokens = limits.max_seqs, limits.max_step_tokens
+        residency, most, tokens = self.residency, self.limits.max_seqs, self.limits.max_step_tokens
         view = View(residency.running, residency.waiting, most, tokens, self.learned, residency.owed)
         preference = self.policy.rank(view, now, self._policy_state)
         self._policy_state = preference.state
         ended: list[Event] = [self._end(s, Reason.EXPIRED, now) for s in preference.expired]
-        step = Step(min(preference.budget, limits.max_step_tokens))
+        step = Step(self._next_batch_id, min(preference.budget, tokens), self.learned.forecast)
         residency.begin_plan(preference.alternatives)
-        for ranking in preference.alternatives:
-            step.grant(ranking, residency, exclusive=self._exclusive)
-            if step.slices:
-                break
-        else:
+        if not any(step.grant(r, residency, exclusive=self._exclusive) for r in preference.alternatives):
             return Plan(None, preference.wake_s, ended)
-        self._batch_id += 1
-        gone, residency.gone = tuple(residency.gone), []
-        batch = step.as_batch(self._batch_id, gone)
-        self._flights.append(_Flight(batch, step, self.learned.forecast.seconds(step.load)))
-        return Plan(batch, preference.wake_s, ended)
-
-    # ---- commit
+        self._next_batch_id += 1
+        self._in_flight.append(step)
+        gone, residency.gone = residency.gone, []
+        return Plan(step.as_batch(gone), preference.wake_s, ended)
 
     def commit(self, result: Result) -> list[Event]:
         """Take in the oldest batch's result: tokens, ends, blocks for the prefix index, one frame."""
-        flight, residency = self._flights.popleft(), self.residency
-        assert flight.batch.id == result.batch_id, "results come in the order of their batches"
+        step, residency = self._in_flight.popleft(), self.residency
+        assert step.id == result.batch_id, "results come in the order of their batches"
         start_s, at_s = max(result.start_s, self._last_end_s), result.end_s
         events: list[Event] = []
-        self._book(flight.step, start_s, at_s)
+        self._book(step, start_s, at_s)
         prefix_cache, size = self.limits.prefix_cache, self.limits.block_size
-        for slice, sequence, outcome in zip(
-            flight.batch.slices, flight.step.sequences, result.outcomes, strict=True
-        ):
+        for slice, sequence, outcome in zip(step.slices, step.sequences, result.outcomes, strict=True):
             computed = sequence.computed = slice.start + slice.count
-            residency.room_computed += slice.count
-            if sequence.ended or outcome.failure is not None:
-                if not sequence.ended:
-                    events.append(self._end(sequence, Reason.ERROR, at_s, detail=outcome.failure or ""))
-                elif not sequence.in_flight:
+            if sequence.ended:
+                if not sequence.in_flight:
                     residency.release(sequence)
                 continue
-            if prefix_cache and computed >= (sequence.indexed + 1) * size:
-                residency.index(sequence)
+            if outcome.failure is not None:
+                events.append(self._end(sequence, Reason.ERROR, at_s, detail=outcome.failure))
+                continue
+            if prefix_cache and computed // size > slice.start // size:
+                residency.index(sequence, slice.start)
             if outcome.prompt_logprobs:
-                known = max(0, sequence.scored - slice.start)  # some are scored again after a pre-emption
-                scores = outcome.prompt_logprobs[known:]
-                sequence.scored += len(scores)
-                events.append(PromptScored(sequence.request.id, sequence.choice, scores))
+                events.append(sequence.score(slice.start, outcome))
             if outcome.tokens:
-                self._append(sequence, outcome, at_s, events.append)
+                if sequence.first_token_s is None:
+                    self._let_in(self._live[sequence.request.id])
+                reason = sequence.append(outcome, at_s, events)
+                if reason is not None:
+                    events.append(self._end(sequence, reason, at_s))
             if sequence.leaving and not sequence.in_flight:
                 residency.preempt(sequence)
-        self.learned.observe(flight.step.load, at_s - start_s)
-        if flight.step.prompt_tokens or residency.waiting:
-            taken_in = flight.step.prompt_tokens + residency.prefix_hit_tokens
-            self._admission.observe(at_s - start_s, taken_in)
-        events.append(self._frame(flight, at_s - start_s, at_s))
+        residency.slots_unused -= step.load.tokens
+        self.learned.observe(step.load, at_s - start_s)
+        frame = self._frame(step, at_s - start_s, at_s)
+        if step.prompt_tokens or residency.waiting:
+            self._admission.observe(frame.step_s, step.prompt_tokens + frame.prefix_hit_tokens)
+        events.append(frame)
         self._last_end_s = at_s
         return events
 
     def _book(self, step: Step, start_s: float, end_s: float) -> None:
         """Account for the step's time, and for the time before it, of all that are in it and live."""
         start_ns, end_ns, last_end_ns = to_ns(start_s), to_ns(end_s), to_ns(self._last_end_s)
-        forecast = self.learned.forecast
-        decode_share = step.own_share(forecast, None)
+        decode_share = step.own_share(None)
         for slice, sequence in zip(step.slices, step.sequences, strict=True):
             if sequence.ended:
                 continue
             if sequence.first_step_s is None:
                 sequence.first_step_s = start_s
-            account, lost = sequence.account, sequence.is_lost
-            if account.until_ns < start_ns:
-                account.pause(start_ns, lost=lost, between_steps=account.until_ns == last_end_ns)
-            prompt = slice.count > 1 or slice.start < sequence.prompt_tokens
-            share = step.own_share(forecast, slice) if prompt else decode_share
-            account.step(end_ns, share, lost=lost, prompt=slice.start < sequence.prompt_tokens)
+            account, work = sequence.account, sequence.work
+            if work == PREEMPTION:
+                account.book(work, end_ns)
+                continue
+            account.book(HOST if account.until_ns == last_end_ns else QUEUE, start_ns)
+            prompt = work == PREFILL or slice.count > 1
+            account.book_step(work, step.own_share(slice) if prompt else decode_share, end_ns)
 
-    def _append(
-        self, sequence: Sequence, outcome: Outcome, at_s: float, add_event: Callable[[Event], None]
-    ) -> None:
-        """Add what was sampled, up to the token that ends the sequence; beyond it is surplus."""
-        if sequence.followers:
-            self._bring_followers(sequence)
-        request_id, choice, sampling = sequence.request.id, sequence.choice, sequence.sampling
-        for i, token in enumerate(outcome.tokens):
-            sequence.append(token, at_s)
-            logprob = outcome.logprobs[i] if outcome.logprobs else None
-            add_event(Token(request_id, choice, token, at_s, logprob))
-            if token in sampling.stop_ids and sequence.output_tokens >= sampling.min_tokens:
-                return add_event(self._end(sequence, Reason.STOP, at_s))
-            if len(sequence.tokens) > sequence.last:
-                return add_event(self._end(sequence, Reason.LENGTH, at_s))
-        return sequence.set_due()
-
-    def _bring_followers(self, sequence: Sequence) -> None:
+    def _let_in(self, choices: list[Sequence]) -> None:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""
-        for follower in sequence.followers:
-            self.residency.enqueue(follower)
-        self._held_back -= len(sequence.followers)
-        sequence.followers = []
+        for sequence in choices:
+            if sequence.held_back:
+                sequence.held_back = False
+                self.residency.enqueue(sequence)
 
     def _end(
         self, sequence: Sequence, reason: Reason, at_s: float, keep: int | None = None, detail: str = ""
-    ) -> Finished:
-        """End a sequence wherever it is."""
+    ) -> Event:
         choices = self._live[sequence.request.id]
         choices.remove(sequence)
         if not choices:
             del self._live[sequence.request.id]
-        self._bring_followers(sequence)
-        leader = choices[0] if choices else sequence
-        if sequence in leader.followers:
-            leader.followers.remove(sequence)
-            self._held_back -= 1
-        else:
+        self._open -= 1
+        if not sequence.held_back:
+            self._let_in(choices)
             self.residency.withdraw(sequence)
         if reason in (Reason.STOP, Reason.LENGTH):
             sequence.record.answer(sequence.output_tokens)
         return sequence.finish(reason, at_s, keep, detail)
 
-    def _frame(self, flight: _Flight, step_s: float, at_s: float) -> Stepped:
-        residency, pool, step = self.residency, self.residency.pool, flight.step
-        frame = Stepped(
-            at_s=at_s,
-            step_s=step_s,
-            tokens=step.load.tokens,
-            prompt_tokens=step.prompt_tokens,
-            sequences=len(step.slices),
-            running=len(residency.running),
-            waiting=self.queued,
-            blocks_free=pool.available - pool.cached,
-            blocks_cached=pool.cached,
-            blocks_used=pool.blocks - pool.available,
-            slots_unused=residency.room - residency.room_computed,
-            preemptions=residency.preemptions,
-            recomputed_tokens=residency.recomputed_tokens,
-            prefix_query_tokens=residency.prefix_query_tokens,
-            prefix_hit_tokens=residency.prefix_hit_tokens,
-            budget=step.budget,
-            forecast_s=flight.forecast_s,
-            forecast_error=self.learned.forecast.median_error,
-            infeasible=self.learned.infeasible,
-        )
-        residency.preemptions = residency.recomputed_tokens = 0
-        residency.prefix_query_tokens = residency.prefix_hit_tokens = 0
-        return frame
+    def _frame(self, step: Step, step_s: float, at_s: float) -> Stepped:
+        """Each group in the order of the frame's fields."""
+        learned, residency = self.learned, self.residency
+        work = (step.load.tokens, step.prompt_tokens, len(step.slices))
+        standing = (len(residency.running), self.queued, *residency.pool.places, residency.slots_unused)
+        forecast = (step.forecast_s, learned.forecast.median_error, learned.infeasible)
+        return Stepped(at_s, step_s, *work, *standing, *residency.take_counts(), step.budget, *forecast)

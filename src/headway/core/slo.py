@@ -1,8 +1,5 @@
-"""What is promised to a class of requests, and the deadlines that follow from it.
-
-Owns the contract and its arithmetic. The same object is used by admission, the step's budget, the order of
-prompts, pre-emption, metrics, the load generator, the simulator and reports. Knows no sequences and no steps.
-"""
+"""What is promised to a class of requests, and the deadlines that follow: one contract for admission,
+policies, metrics, the load generator, the simulator and reports. Knows no sequences and no steps."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +17,7 @@ class Overload(StrEnum):
 
 
 class Targets(NamedTuple):
-    """Seconds; None: no such promise."""
+    """Seconds, above 0; None: no such promise."""
 
     ttft_s: float | None = None  # arrival to first token
     itl_s: float | None = None  # between neighbouring tokens: of 95 in 100 gaps of a request
@@ -77,36 +74,24 @@ deadline_share = 0.95  # of a deadline that is planned with; the rest is for wha
 
 def first_due_s(targets: Targets, arrival_s: float, decode_s: float) -> float:
     """When the first token must be there, if the rest of the answer takes `decode_s`. inf: no promise."""
-    due_s = inf if targets.ttft_s is None else arrival_s + targets.ttft_s
-    if targets.deadline_s is not None:
-        due_s = min(due_s, arrival_s + deadline_share * targets.deadline_s - decode_s)
-    return due_s
+    last_due_s = arrival_s + deadline_share * (targets.deadline_s or inf)
+    return min(arrival_s + (targets.ttft_s or inf), last_due_s - decode_s)
 
 
 def pace_s(targets: Targets, expected_tokens: float) -> float:
     """The gap between tokens that keeps the promise, when nothing has been banked. inf: no promise."""
-    gap_s = inf if targets.itl_s is None else targets.itl_s
-    if targets.deadline_s is None:
-        return gap_s
-    return min(gap_s, deadline_share * targets.deadline_s / max(expected_tokens, 1.0))
+    even_s = deadline_share * (targets.deadline_s or inf) / max(expected_tokens, 1.0)
+    return min(targets.itl_s or inf, even_s)
 
 
 def next_due_s(targets: Targets, arrival_s: float, last_s: float, left: float) -> float:
     """When the token after the one at `last_s` must be there, if `left` more are expected. inf: no promise.
-
-    A target for gaps is one for each gap: nothing is banked. What is left until a deadline is spread evenly
-    over the tokens that are left, and over `fewest_left` of them at least, so that streams stay smooth.
-    """
-    due_s = inf if targets.itl_s is None else last_s + targets.itl_s
-    if targets.deadline_s is not None:
-        left_s = arrival_s + deadline_share * targets.deadline_s - last_s
-        due_s = min(due_s, last_s + max(left_s, 0.0) / max(left, fewest_left))
-    return due_s
+    Gaps are not banked; the time until a deadline is spread evenly over what is left, or `fewest_left`."""
+    left_s = arrival_s + deadline_share * (targets.deadline_s or inf) - last_s
+    return last_s + min(targets.itl_s or inf, max(left_s, 0.0) / max(left, fewest_left))
 
 
 def is_missed(targets: Targets, arrival_s: float, first_s: float | None, now: float) -> bool:
     """Whether a target is missed for good: the first token came, or would now come, too late; or the last."""
-    waited_s = (now if first_s is None else first_s) - arrival_s
-    if targets.ttft_s is not None and waited_s > targets.ttft_s:
-        return True
-    return targets.deadline_s is not None and now - arrival_s > targets.deadline_s
+    ttft_s = (now if first_s is None else first_s) - arrival_s
+    return ttft_s > (targets.ttft_s or inf) or now - arrival_s > (targets.deadline_s or inf)

@@ -1,7 +1,4 @@
-"""A batch in the making, and then in flight: who is granted how much, and what that makes the step.
-
-Owns the walk down a policy's ranking. Knows no requests and no results.
-"""
+"""A batch in the making, then in flight. Owns the walk down a policy's ranking: who is granted how much."""
 
 from headway.core.forecast import Forecast, Load
 from headway.core.policies.preference import Ranking
@@ -11,22 +8,19 @@ from headway.core.types import Batch, Grown, Joined, Slice
 
 
 class Step:
-    """`budget`: tokens it may have."""
-
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
+    def __init__(self, id: int, budget: int, forecast: Forecast) -> None:
+        self.id = id  # the batch's
+        self.budget = budget  # tokens it may have
         self.slices: list[Slice] = []
         self.sequences: list[Sequence] = []  # beside the slices
-        self.prompt_tokens = 0  # of slices that are prompt work, computed again or not
-        self.load = self._bare = Load()  # of everything, and without prompt work
+        self._forecast = forecast
         self._joined: list[Joined] = []
         self._grown: list[Grown] = []
 
-    def grant(self, ranking: Ranking, residency: Residency, *, exclusive: bool) -> None:
+    def grant(self, ranking: Ranking, residency: Residency, *, exclusive: bool) -> bool:
         """Walk the ranking until the budget is spent. What is granted is in flight from here on."""
         left, add_slice, add_sequence = self.budget, self.slices.append, self.sequences.append
-        decodes = context = 0
-        prompts = Load()
+        decodes, context, prompts, block_size = 0, 0, Load(), residency.limits.block_size
         for sequence, cap in ranking:
             if left <= 0:
                 break
@@ -42,7 +36,7 @@ class Step:
             if count <= 0 or sequence.leaving or (exclusive and start > sequence.computed):
                 continue
             end = start + count
-            if end > sequence.room:
+            if end > len(sequence.blocks) * block_size:
                 grown = residency.grow(sequence, end)
                 if grown is None:
                     continue
@@ -58,16 +52,18 @@ class Step:
             left -= count
             add_slice(Slice(sequence.id, start, count, end == known))
             add_sequence(sequence)
-        self.prompt_tokens = prompts.tokens
-        self._bare = Load(decodes, decodes, context, 0)
+        self.prompt_tokens = prompts.tokens  # of slices that are prompt work, computed again or not
+        self._bare = Load(decodes, decodes, context, 0)  # without prompt work
         self.load = self._bare.and_load(prompts)
+        self.forecast_s = self._forecast.seconds(self.load)
+        return decodes + prompts.tokens > 0
 
-    def as_batch(self, id: int, gone: tuple[int, ...]) -> Batch:
-        return Batch(id, gone, tuple(self._joined), tuple(self._grown), tuple(self.slices))
+    def as_batch(self, gone: list[int]) -> Batch:
+        return Batch(self.id, tuple(gone), tuple(self._joined), tuple(self._grown), tuple(self.slices))
 
-    def own_share(self, forecast: Forecast, slice: Slice | None) -> float:
+    def own_share(self, slice: Slice | None) -> float:
         """The share of the step's time that it takes without prompt work, or with this slice's only."""
         if not self.prompt_tokens or (slice is not None and slice.count == self.prompt_tokens):
             return 1.0
         alone = self._bare if slice is None else self._bare.and_slice(slice.start, slice.count)
-        return forecast.seconds(alone) / forecast.seconds(self.load)
+        return self._forecast.seconds(alone) / self._forecast.seconds(self.load)

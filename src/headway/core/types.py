@@ -1,8 +1,5 @@
-"""What crosses the core's borders: requests and cancels in, batches out, results in, events out.
-
-Owns no behaviour. Token ids travel as `array('i')`: four bytes each, one object however long the prompt.
-Everything here is frozen or a named tuple; who receives an array does not change it.
-"""
+"""What crosses the core's borders: requests and cancels in, batches out, results in, events out. Everything
+is frozen or a named tuple; who receives an array does not change it."""
 
 from array import array
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from typing import NamedTuple
 
 from headway.core.slo import NO_TARGETS, Targets
 
-type_code = "i"  # of every token array
+type_code = "i"  # of every token array: four bytes a token, one object however long the prompt
 
 
 class Reason(StrEnum):
@@ -25,8 +22,6 @@ class Reason(StrEnum):
 
 
 class Refusal(StrEnum):
-    """Why a request was not accepted."""
-
     TOO_LONG = "too_long"  # prompt + max_tokens over the context
     NEVER_FITS = "never_fits"  # alone on an idle engine it would still not fit the pool, or the queue
     OVERLOADED = "overloaded"  # the queue is at its limit
@@ -36,10 +31,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a sequence's tokens are chosen and when it ends. Ranges are checked at the door, not here.
-
-    `seed` None is replaced by a number at the door; `stop_strings` are carried, never read, by the core.
-    """
+    """How a sequence's tokens are chosen and when it ends. Ranges are checked at the door, not here."""
 
     max_tokens: int = 16
     temperature: float = 1.0  # 0: greedy
@@ -50,18 +42,18 @@ class Sampling:
     presence_penalty: float = 0.0
     repetition_penalty: float = 1.0
     logit_bias: tuple[tuple[int, float], ...] = ()
-    seed: int | None = None
+    seed: int | None = None  # the door replaces None by a number
     logprobs: int | None = None  # how many alternatives beside the chosen token; None: no log-probabilities
     prompt_logprobs: int | None = None  # the same for the prompt's tokens; such a prompt takes no prefix hit
     stop_ids: tuple[int, ...] = ()  # end-of-text ids are added at the door unless ignore_eos
-    stop_strings: tuple[str, ...] = ()
+    stop_strings: tuple[str, ...] = ()  # carried, never read, by the core
     ignore_eos: bool = False
     min_tokens: int = 0  # no stop id is sampled before this many tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One accepted HTTP body or library call, tokenized. `n` > 1 makes several sequences of it."""
+    """One accepted HTTP body or library call, tokenized. Each of its choices becomes a sequence."""
 
     id: int  # unique in the engine's life
     prompt: "array[int]"  # at least one token
@@ -75,10 +67,8 @@ class Request:
 
 
 class Cancel(NamedTuple):
-    """Ends one choice of a request, or all of them (`choice` None)."""
-
     request_id: int
-    choice: int | None = None
+    choice: int | None = None  # None: all of the request's
     reason: Reason = Reason.CANCELLED
     keep: int | None = None  # output tokens that count (a stop string was found there); None: all so far
 
@@ -95,19 +85,15 @@ class Joined(NamedTuple):
 
 
 class Grown(NamedTuple):
-    """Blocks appended to a sequence's tables."""
-
     id: int
-    tables: tuple[tuple[int, ...], ...]
+    tables: tuple[tuple[int, ...], ...]  # the blocks that are appended
 
 
 class Slice(NamedTuple):
-    """Compute tokens [start, start + count) of a sequence; if `samples`, they reach the last known one."""
-
     id: int
-    start: int
+    start: int  # tokens [start, start + count) of the sequence are computed
     count: int  # type: ignore[assignment]  # hides tuple.count, which nobody asks of a slice
-    samples: bool
+    samples: bool  # they reach the last known one
 
 
 class Batch(NamedTuple):
@@ -121,29 +107,23 @@ class Batch(NamedTuple):
 
 
 class Logprob(NamedTuple):
-    """Natural log-probability of a token, and of the likeliest ones, best first."""
-
     token: int
-    logprob: float
-    top: tuple[tuple[int, float], ...]
+    logprob: float  # natural
+    top: tuple[tuple[int, float], ...]  # the likeliest tokens with theirs, best first
 
 
 class Outcome(NamedTuple):
-    """What a slice gave: no token, one or several; or a failure that ends this sequence alone."""
-
     id: int
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[int, ...] = ()  # what the slice gave: none, one or several
     logprobs: tuple[Logprob, ...] = ()  # one per token where asked for
     prompt_logprobs: tuple[Logprob, ...] = ()  # of prompt tokens start+1 .. start+count, where asked for
-    failure: str | None = None
+    failure: str | None = None  # it ends this sequence alone
 
 
 class Result(NamedTuple):
-    """A batch's outcomes in the order of its slices, and when its step ran (seconds)."""
-
     batch_id: int
-    outcomes: tuple[Outcome, ...] | list[Outcome]
-    start_s: float
+    outcomes: tuple[Outcome, ...] | list[Outcome]  # in the order of the batch's slices
+    start_s: float  # of its step
     end_s: float
 
 
@@ -170,22 +150,17 @@ class Token(NamedTuple):
 
 
 class PromptScored(NamedTuple):
-    """Log-probabilities of the prompt's next tokens, in order, from its second token on."""
-
     request_id: int
     choice: int
-    logprobs: tuple[Logprob, ...]
+    logprobs: tuple[Logprob, ...]  # of the prompt's next tokens, in order, from its second token on
 
 
 class Shares(NamedTuple):
-    """Where a sequence's time went: integer nanoseconds that add up to end - arrival, each instant in one.
-
-    In a step with others' prompts `interference` is what these made it longer, by the forecast.
-    """
+    """Where a sequence's time went: integer nanoseconds that add up to end - arrival, each instant in one."""
 
     queue: int = 0
     prefill: int = 0  # its own
-    interference: int = 0
+    interference: int = 0  # what others' prompts made its steps longer, by the forecast
     decode: int = 0
     preemption: int = 0  # from losing its blocks until what it had is computed again
     host: int = 0
@@ -196,8 +171,6 @@ class Shares(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A sequence's end."""
-
     request_id: int
     choice: int
     reason: Reason

@@ -1,14 +1,12 @@
-"""The policies by the names of `--policy`. Each is a small file of its own; all run on the same mechanism."""
+"""The policies by the names of `--policy`. All run on the same mechanism."""
 
 from collections.abc import Callable, Mapping
 
-from headway.core.policies.adaptive import Adaptive as Adaptive
-from headway.core.policies.aimd import Aimd as Aimd
-from headway.core.policies.decode_first import DecodeFirst as DecodeFirst
-from headway.core.policies.preference import Policy as Policy
-from headway.core.policies.prefill_first import PrefillFirst as PrefillFirst
-from headway.core.policies.stall_free import StallFree as StallFree
-from headway.core.policies.static import Static as Static
+from headway.core.policies.adaptive import Adaptive
+from headway.core.policies.classic import Aimd, DecodeFirst, PrefillFirst, StallFree, Static
+from headway.core.policies.preference import Policy
+
+__all__ = ["POLICIES", "Adaptive", "Aimd", "DecodeFirst", "Policy", "PrefillFirst", "StallFree", "Static"]
 
 POLICIES: Mapping[str, Callable[[], Policy]] = {
     "static": Static,

@@ -27,10 +27,8 @@ Ranking = list[tuple[Sequence, int]]  # who comes first, and the most tokens eac
 
 
 class Preference(NamedTuple):
-    """The first alternative that grants anything is the step. Who gives way is the ranking read from its end.
-
-    Together the alternatives rank every running sequence, so that none can hold blocks out of reach.
-    """
+    """The first alternative that grants anything is the step. Who gives way is the ranking read from its end:
+    together the alternatives rank every running sequence, so that none can hold blocks out of reach."""
 
     alternatives: tuple[Ranking, ...]
     budget: int  # tokens of this step
@@ -46,14 +44,13 @@ class Policy(Protocol):
     @property
     def heeds_levels(self) -> bool:
         """Whether classes have ranks: the lower level is senior, and gives way to nobody of a higher one."""
-        ...
 
     def rank(self, view: View, now: float, state: object) -> Preference: ...
 
 
-def ranked(*groups: Ordered[Sequence], cap: int) -> Ranking:
-    """The groups one after another, the same cap for all."""
-    return [(sequence, cap) for group in groups for sequence in group]
+def ranked(view: View, *groups: Ordered[Sequence]) -> Ranking:
+    """The groups one after another. Nothing but the step's budget limits what each may get."""
+    return [(sequence, view.max_step_tokens) for group in groups for sequence in group]
 
 
 def decoding(view: View) -> list[Sequence]:
