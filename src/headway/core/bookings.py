@@ -1,5 +1,5 @@
-"""Whom a refusal told when to come again: then their work keeps newcomers out, so that they find room. How many
-do come is learned: those who never return keep nobody out for long."""
+"""Whom a refusal told when to come again: then their work keeps newcomers out, so that they find room.
+How many do come is learned: those who never return keep nobody out for long."""
 
 from collections import deque
 from itertools import takewhile

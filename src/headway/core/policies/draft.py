@@ -56,10 +56,9 @@ class Draft:
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
         held = {name for name, target in self._learned.infeasible if target == "itl"}
-        gaps = [(s.last_token_s, s.due_s) for s in streams if s.service_class.name not in held]
-        return (
-            min((last_s + self._share * (due_s - last_s) for last_s, due_s in gaps), default=inf) - self._now
-        )
+        minding = [s for s in streams if s.due_s < inf and s.service_class.name not in held]
+        ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
+        return min(ends_s, default=inf) - self._now
 
     def _arrival_s(self) -> float:
         """The longest step where no stream's slack says otherwise."""
