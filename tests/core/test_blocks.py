@@ -67,7 +67,7 @@ class PoolAgainstNaiveModel(RuleBasedStateMachine):
     def give(self, data):
         table = self.tables.pop(data.draw(st.integers(0, len(self.tables) - 1)))
         self.pool.give(table)
-        for block in dict.fromkeys(reversed(table)):
+        for block in reversed(dict.fromkeys(table)):  # its last reference is the one nearest the start
             if block in self.names and block not in self.held():
                 self.idle.append(block)
 

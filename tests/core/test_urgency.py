@@ -51,9 +51,9 @@ def test_one_that_is_hopeless_does_not_make_the_next_one_hopeless() -> None:
 
 def test_where_one_must_be_late_it_is_the_one_with_most_work_for_its_weight() -> None:
     heavy = job(0, due_s=3.0, work_s=2.0, weight=10.0)
-    assert ids(in_order([heavy, job(1, due_s=3.0, work_s=1.5)], 0.0).late) == [1]
+    assert ids(in_order([heavy, job(1, due_s=3.0, work_s=1.5)], 0.0)[1]) == [1]
     light = job(0, due_s=3.0, work_s=2.0)
-    assert ids(in_order([light, job(1, due_s=3.0, work_s=1.5)], 0.0).late) == [0]
+    assert ids(in_order([light, job(1, due_s=3.0, work_s=1.5)], 0.0)[1]) == [0]
 
 
 def test_levels_come_strictly_one_after_another_and_those_without_a_promise_last() -> None:

@@ -2,8 +2,8 @@
 
 A step is as long as the tightest stream's slack allows, by the forecast. Into it come, in this order, the
 streams that keep their promise; the prompts that can still be in time; and, while it stays short enough for
-whoever arrives next, what is late or of a lower level. A slow guard on the number of running sequences
-corrects the forecast by what was measured.
+whoever arrives next, what is late or of a lower level. A slow guard on how much of the slack is used, and so
+on how many run, corrects the forecast by what was measured.
 """
 
 from dataclasses import dataclass
@@ -19,25 +19,23 @@ from headway.core.slo import Overload
 most_considered = 128  # of those that wait, the most senior
 aged_share = 0.7  # of max_wait_s: from then on a request's first slice comes before everything else
 late_share, calm_share = 0.03, 0.01  # of gaps over their target: the guard closes above, opens below
-guard_period_s, guard_factor = 1.0, 0.85
-least_share, most_share = 0.7, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
-share_up, share_down = 0.02, 0.95  # added, and multiplied by
+guard_period_s, guard_step, guard_factor = 1.0, 0.02, 0.95  # added, and multiplied by
+least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
 
 class Guard(NamedTuple):
-    most: float  # sequences that may run
-    share: float  # of its slack that a step may take up
+    share: float
     reviewed_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
     heeds_levels: bool = True
-    first_state: object = Guard(inf, most_share, 0.0)
+    first_state: object = Guard(most_share, 0.0)
 
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, Guard)
-        draft = Draft(view, now, min(float(view.max_seqs), state.most), state.share)
+        draft = Draft(view, now, state.share)
         ends_s = {s.id: expiry_s(s) for s in view.waiting[:most_considered]}
         expired = tuple(s for s in view.waiting[:most_considered] if ends_s[s.id] <= now)
         waiting = [s for s in view.waiting[:most_considered] if ends_s[s.id] > now]
@@ -52,7 +50,7 @@ class Adaptive:
         draft.add_loose_streams()
         for job in (*late, *lower) if view.learned.steps % 2 else (*lower, *late):
             draft.add_rest(job)  # in turns: neither keeps the other waiting for ever
-        guard = _review(state, view, now, crowded=draft.is_crowded)
+        guard = _review(state, view, now)
         wake_s = min(ends_s.values(), default=inf)
         budget = view.max_step_tokens
         return Preference(draft.alternatives(), budget, guard, None if wake_s == inf else wake_s, expired)
@@ -79,20 +77,13 @@ def _is_aged(sequence: Sequence, now: float) -> bool:
     return now >= sequence.request.arrival_s + aged_share * most_s
 
 
-def _review(guard: Guard, view: View, now: float, *, crowded: bool) -> Guard:
-    """Steps become shorter when gaps are too long though the forecast said otherwise, and if that is not
-    enough and decodes alone take much of the pace, fewer may run. Then slowly both open again."""
+def _review(guard: Guard, view: View, now: float) -> Guard:
+    """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""
     if now < guard.reviewed_s + guard_period_s:
         return guard
     learned = view.learned
     feasible = [r for name, r in learned.records.items() if (name, "itl") not in learned.infeasible]
     late = max((record.late_share for record in feasible), default=0.0)
-    most, share = guard.most, guard.share
     if late > late_share:
-        if share == least_share and crowded:
-            most = max(1.0, guard_factor * min(most, float(len(view.running))))
-        share = max(least_share, share_down * share)
-    elif late < calm_share:
-        most += 1.0
-        share = min(most_share, share + share_up)
-    return Guard(most, share, now)
+        return Guard(max(least_share, guard_factor * guard.share), now)
+    return Guard(min(most_share, guard.share + guard_step) if late < calm_share else guard.share, now)

@@ -17,21 +17,20 @@ least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
 efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
-pace_share = 0.85  # of the streams' pace that a step of decodes alone may take; the rest is for prompts
-crowded_share = 0.5  # of that pace: from here on fewer streams would make the gaps shorter
+pace_share = 0.9  # of the streams' pace that a step of decodes alone may take; the rest is for prompts
 lately_s = 30.0  # a class that had a request since then is reckoned with
 usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
 
 class Draft:
-    """`places`: sequences that may run; `share`: of its slack that a stream's next step may take up.
+    """`share`: of its slack that a stream's next step may take up, and of its pace that all streams may.
 
     Streams are *firm* while their promise stands, *riders* where the first token came too late but not yet
     the next ones, and *loose* otherwise. The firm ones alone decide how long others' prompts may take.
     """
 
-    def __init__(self, view: View, now: float, places: float, share: float) -> None:
-        self._view, self._now, self._places, self._share = view, now, places, share
+    def __init__(self, view: View, now: float, share: float) -> None:
+        self._view, self._now, self._share = view, now, share
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
@@ -73,11 +72,6 @@ class Draft:
         lately = [n for n, record in records.items() if self._now - record.seen_s < lately_s]
         return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self.top), default=inf)
 
-    @property
-    def is_crowded(self) -> bool:
-        """Decodes alone take most of what they may."""
-        return self._bare_s > crowded_share * self._pace_s
-
     def job(self, sequence: Sequence) -> Job:
         """A prompt, or text that is computed again, with its deadline and its work."""
         due_s = sequence.due_s
@@ -94,7 +88,7 @@ class Draft:
         pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
         at_risk = job.due_s - self._now - job.work_s < self._step_s  # it cannot wait for more slack
         within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
-        self._add_prompt(job.sequence, within_s, pace_share * pace_s)
+        self._add_prompt(job.sequence, within_s, pace_share * self._share * pace_s)
 
     def add_rest(self, job: Job) -> None:
         self._add_prompt(job.sequence, self._fill_s, self._fill_s)
@@ -141,7 +135,7 @@ class Draft:
         running = [s for s in self._view.running if s.level <= sequence.level]
         if not self._view.running:
             return True
-        if self._closed or len(running) >= self._places:
+        if self._closed or len(running) >= self._view.max_seqs:
             return False
         many = len(running) + sum(not s.blocks for s, _ in self._ranking) + 1
         context = sum(s.known for s in running) + sequence.known

@@ -7,13 +7,12 @@ hopeless never makes the next ones hopeless too. Levels come strictly one after 
 
 from collections.abc import Iterable
 from heapq import heappop, heappush
+from itertools import groupby
 from typing import NamedTuple
 
 from headway.core.sequence import Sequence
 
-work_share = (
-    0.1  # of the work that remains, added to the deadline: of two that are due alike the shorter first
-)
+work_share = 0.1  # of the work left, added to the deadline: of two that are due alike the shorter comes first
 
 
 class Job(NamedTuple):
@@ -22,44 +21,31 @@ class Job(NamedTuple):
     work_s: float  # until that token, if it has the machine's prompt time to itself
 
 
-class Order(NamedTuple):
-    in_time: list[Job]
-    late: list[Job]
+def in_order(jobs: Iterable[Job], now: float) -> tuple[list[Job], list[Job]]:
+    """Those in time, and those that are given up; each in the order in which to run them."""
+    ranked, late, free_s = sorted(jobs, key=_urgency), set[int](), now
+    for _, of_level in groupby(ranked, key=lambda job: job.sequence.level):
+        free_s = _give_up(of_level, free_s, late)
+    return [j for j in ranked if j.sequence.id not in late], [j for j in ranked if j.sequence.id in late]
 
 
-def in_order(jobs: Iterable[Job], now: float) -> Order:
-    """All of `jobs`, each list in the order in which to run it."""
-    in_time: list[Job] = []
-    late: list[Job] = []
-    by_level: dict[int, list[Job]] = {}
-    for job in jobs:
-        by_level.setdefault(job.sequence.level, []).append(job)
-    free_s = now
-    for level in sorted(by_level):
-        kept, given_up = _most_in_time(by_level[level], free_s)
-        free_s += sum(job.work_s for job in kept)
-        in_time += sorted(kept, key=_urgency)
-        late += sorted(given_up, key=_urgency)
-    return Order(in_time, late)
-
-
-def _most_in_time(jobs: list[Job], free_s: float) -> tuple[list[Job], list[Job]]:
-    """Of one level: who can be in time from `free_s` on, and who is given up, most work a weight first."""
-    late: list[Job] = []
+def _give_up(jobs: Iterable[Job], free_s: float, late: set[int]) -> float:
+    """Of one level, from `free_s` on: add to `late` until the rest is in time, most work a weight first.
+    When that rest is done."""
     heap: list[tuple[float, int, Job]] = []
     end_s = free_s
-    for job in sorted(jobs, key=_urgency):
+    for job in jobs:
         if free_s + job.work_s > job.due_s:
-            late.append(job)
+            late.add(job.sequence.id)
             continue
         heappush(heap, (-job.work_s / job.sequence.service_class.weight, -job.sequence.id, job))
         end_s += job.work_s
         while end_s > job.due_s:
-            given_up = heappop(heap)[2]
+            _, _, given_up = heappop(heap)
             end_s -= given_up.work_s
-            late.append(given_up)
-    return [job for _, _, job in heap], late
+            late.add(given_up.sequence.id)
+    return end_s
 
 
-def _urgency(job: Job) -> tuple[float, int]:
-    return job.due_s + work_share * job.work_s, job.sequence.id
+def _urgency(job: Job) -> tuple[int, float, int]:
+    return job.sequence.level, job.due_s + work_share * job.work_s, job.sequence.id
