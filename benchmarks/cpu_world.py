@@ -1,0 +1,139 @@
+"""The world of the measurements on a CPU: what is promised, what is asked, which configurations are tried.
+
+Lengths and targets are those of the simulated comparison (src/headway/bench/workload.py), scaled to what two
+cores carry: a bare decode step of SmolLM2-135M takes about 23 ms there, one of 16 sequences 38 ms, and a
+prompt token 0.9 ms.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any, NamedTuple
+
+from load import Asked, Played
+
+from headway.bench.report import ClassReport, Percentiles, Report, Seconds, percentile, report
+from headway.bench.workload import Quantiles, evenly, percentiles, poisson
+from headway.classes import read_classes
+from headway.core.slo import ServiceClass
+
+MODEL = "smollm2"
+PROMISES = ("chat:ttft=1500ms,itl=150ms", "interactive:ttft=none,deadline=6s")
+first_id, last_id = 256, 49_151  # of its ids, those that are plain text
+
+
+class Lengths(NamedTuple):
+    share: float  # of all requests
+    prompt: Quantiles
+    output: Quantiles
+
+
+# Chat has ShareGPT's shape: most prompts are short, and a few are long enough to fill several steps.
+MIX: Mapping[str, Lengths] = {
+    "chat": Lengths(
+        0.60,
+        percentiles((0, 16), (25, 60), (50, 130), (75, 260), (90, 600), (97, 1200), (100, 1600)),
+        percentiles((0, 8), (25, 30), (50, 50), (75, 75), (100, 120)),
+    ),
+    "interactive": Lengths(0.25, evenly(80, 240), evenly(8, 40)),
+    "batch": Lengths(0.15, evenly(200, 600), evenly(40, 80)),
+}
+
+
+def classes(promises: Sequence[str] = PROMISES) -> Mapping[str, ServiceClass]:
+    return read_classes(";".join(promises))
+
+
+def prompt(seed: str, tokens: int) -> list[int]:
+    return Random(f"{seed}/prompt").choices(range(first_id, last_id + 1), k=tokens)
+
+
+def mixed(rate: float, seed: int, until_s: float, mix: Mapping[str, Lengths] = MIX) -> Iterator[Asked]:
+    """Poisson arrivals. At every rate the same requests in the same order, only closer together."""
+    gaps, kinds = Random(f"{seed}/gaps"), Random(f"{seed}/classes")
+    lengths = {name: Random(f"{seed}/lengths/{name}") for name in mix}
+    at_s, number = 0.0, 0
+    while (at_s := at_s + poisson(gaps) / rate) < until_s:
+        (name,) = kinds.choices(list(mix), [part.share for part in mix.values()])
+        prompt_tokens = mix[name].prompt.at(lengths[name].random())
+        output_tokens = mix[name].output.at(lengths[name].random())
+        yield Asked(at_s, name, prompt(f"{seed}/{number}", prompt_tokens), output_tokens)
+        number += 1
+
+
+class Configuration(NamedTuple):
+    policy: str
+    budget: int  # tokens of a step, at most
+    max_seqs: int
+
+    def flags(self, promises: Sequence[str] = PROMISES) -> list[str]:
+        """The prefix index is off: no two prompts begin alike. The queue takes whatever comes."""
+        figures = {"--max-num-batched-tokens": self.budget, "--max-num-seqs": self.max_seqs}
+        settings = [part for flag, value in figures.items() for part in (flag, str(value))]
+        promised = [part for text in promises for part in ("--class", text)]
+        settings += ["--max-queue", "100000", "--no-prefix-caching"]
+        return ["--policy", self.policy, *settings, *promised]
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.budget}/{self.max_seqs}"
+
+
+def warm_up() -> list[Asked]:
+    """Of every length, so that no first time falls into the measurement; a forecast learns from it."""
+    sizes = ((16, 24), (400, 12), (100, 40), (900, 8), (60, 30), (200, 20))
+    return [Asked(0.2 * i, "batch", prompt(f"warm-up/{i}", p), o) for i, (p, o) in enumerate(sizes)]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A trial, by the words of docs/definitions.md, with what the client thinks of itself."""
+
+    report: Report
+    played: Played
+
+    def as_json(self) -> dict[str, Any]:
+        r, p = self.report, self.played
+        return {
+            "goodput": round(r.goodput, 4),
+            "goodput_tok_s": round(r.goodput_tok_s, 2),
+            "attainment": round(r.attainment, 4),
+            "completion": round(r.completion, 4),
+            "classes": {name: _class_json(line) for name, line in r.classes.items()},
+            "client": client_json(p),
+        }
+
+
+def judged(played: Played, window_s: float, promised: Mapping[str, ServiceClass]) -> Measured:
+    """All requests of the run; they arrived within the window."""
+    return Measured(report(played.answers, promised, window_s), played)
+
+
+def client_json(played: Played) -> dict[str, Any]:
+    return {
+        "valid": played.valid,
+        "lag_p99_s": round(played.lag_p99_s, 4),
+        "cpu_share": round(played.cpu_share, 3),
+        "us_per_token": round(played.us_per_token, 1),
+    }
+
+
+def _class_json(line: ClassReport) -> dict[str, Any]:
+    return {
+        "requests": line.requests,
+        "incomplete": line.incomplete,
+        "met": line.met,
+        "attainment": round(line.attainment, 4),
+        "completion": round(line.completion, 4),
+        **{name: percentiles_json(getattr(line, name)) for name in ("ttft", "itl", "e2e")},
+    }
+
+
+def quantiles(values: Seconds) -> Percentiles | None:
+    """None: there are no values."""
+    if not len(values):
+        return None
+    return Percentiles(percentile(values, 50), percentile(values, 95), percentile(values, 99), len(values))
+
+
+def percentiles_json(values: Percentiles | None) -> dict[str, float] | None:
+    return None if values is None else {name: round(value, 4) for name, value in asdict(values).items()}

@@ -1,0 +1,112 @@
+"""A server process of its own for a measurement: started, asked how it is, ended. And where it was measured.
+
+Owns the process, its files and what is read from /metrics. The server is `headway serve` of this
+environment's Python; what it logs lies in a temporary file and is shown when it does not come up.
+"""
+
+import json
+import os
+import platform
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+from urllib.request import urlopen
+
+EXIT_S, SCRAPE_S = 20.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    url: str
+    log: Path
+
+    def metrics(self) -> "Metrics":
+        with urlopen(f"{self.url}/metrics", timeout=SCRAPE_S) as answer:
+            return read_metrics(answer.read().decode())
+
+    def slo(self) -> Any:
+        with urlopen(f"{self.url}/v1/slo", timeout=SCRAPE_S) as answer:
+            return json.load(answer)
+
+
+@contextmanager
+def serving(model: str, flags: Sequence[str]) -> Iterator[Server]:
+    """Up and ready. What runs when this is left is cut off."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        command = [sys.executable, "-m", "headway.cli", "serve", model, "--port", "0", "--json"]
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [*command, "--shutdown-timeout", "0", *flags],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            yield Server(_url(process, log), log)
+        finally:
+            _end(process)
+
+
+def _url(process: "subprocess.Popen[str]", log: Path) -> str:
+    assert process.stdout is not None
+    stdout: IO[str] = process.stdout
+    for line in stdout:
+        if line.startswith('{"url"'):
+            return str(json.loads(line)["url"])
+    sys.exit(f"the server did not come up:\n{log.read_text()[-3000:]}")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    try:
+        process.wait(EXIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # its engine too: it leads their group
+        process.wait()
+
+
+Metrics = Mapping[str, float]  # by name and labels as they are written
+_sample = re.compile(r"^([a-zA-Z_:]\w*(?::\w+)*(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+
+
+def read_metrics(text: str) -> Metrics:
+    return {name: float(value) for name, value in _sample.findall(text)}
+
+
+def buckets(metrics: Metrics, name: str) -> list[tuple[float, float]]:
+    """(bound, observations up to it) of a histogram without labels of its own; rising, the last infinite."""
+    found = re.compile(re.escape(name) + r'_bucket\{le="([^"]+)"\}')
+    pairs = [(float(match[1]), n) for key, n in metrics.items() if (match := found.fullmatch(key))]
+    return sorted(pairs)
+
+
+def where() -> dict[str, Any]:
+    """Date, machine and commit of a measurement."""
+    info = Path("/proc/cpuinfo")
+    lines = (line.partition(":") for line in (info.read_text().splitlines() if info.exists() else ()))
+    facts = {name.strip(): value.strip() for name, _, value in lines}
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": facts.get("model name", platform.processor() or "unknown"),
+        "cores": os.cpu_count(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "commit": _commit(),
+    }
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,6 @@
+"""Benchmarks are scripts in a folder of their own, not part of the package."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -1,0 +1,67 @@
+"""What the measurements on a CPU ask for is pinned by its seed, and is what it says."""
+
+from statistics import median
+
+import pytest
+from cpu_world import MIX, PROMISES, Configuration, classes, first_id, last_id, mixed
+from long_prompts_cpu import chats, endless, schedule
+from served import buckets, read_metrics
+
+from headway.config import Settings
+
+
+def test_the_same_seed_asks_for_the_same_and_a_rate_changes_the_pace_alone() -> None:
+    slow, fast = list(mixed(1.0, 5, 100.0)), list(mixed(2.0, 5, 50.0))
+    assert list(mixed(1.0, 5, 100.0)) == slow
+    assert [(a.service_class, a.prompt, a.output_tokens) for a in slow] == [
+        (a.service_class, a.prompt, a.output_tokens) for a in fast
+    ]
+    assert [a.at_s / 2 for a in slow] == pytest.approx([a.at_s for a in fast])
+    assert list(mixed(1.0, 6, 100.0)) != slow
+
+
+def test_the_mix_is_what_the_page_says() -> None:
+    drawn = list(mixed(10.0, 1, 300.0))
+    for name, part in MIX.items():
+        group = [a for a in drawn if a.service_class == name]
+        assert len(group) / len(drawn) == pytest.approx(part.share, abs=0.03)
+    chat = [a for a in drawn if a.service_class == "chat"]
+    assert median(len(a.prompt) for a in chat) == pytest.approx(130, rel=0.15)
+    assert max(len(a.prompt) for a in chat) > 1200
+    assert all(first_id <= token <= last_id for token in drawn[0].prompt)
+    assert len({tuple(a.prompt[:8]) for a in drawn}) == len(drawn), "no two prompts begin alike"
+
+
+def test_every_class_asked_for_is_one_that_is_promised() -> None:
+    promised = classes(PROMISES)
+    assert MIX.keys() <= promised.keys()
+    assert promised["chat"].targets.itl_s == 0.15
+    assert promised["interactive"].targets.deadline_s == 6.0
+    assert not any(promised["batch"].targets)
+
+
+def test_a_configuration_s_flags_are_the_server_s() -> None:
+    flags = Configuration("stall-free", 512, 32).flags()
+    assert flags[:6] == ["--policy", "stall-free", "--max-num-batched-tokens", "512", "--max-num-seqs", "32"]
+    assert flags.count("--class") == len(PROMISES)
+    Settings(policy="stall-free", max_num_batched_tokens=512, max_num_seqs=32, classes=";".join(PROMISES))
+
+
+def test_long_prompts_come_beside_chats_that_do_not_end() -> None:
+    asked = schedule("batch", 1, 30.0)
+    assert asked == schedule("batch", 1, 30.0)
+    assert [a.output_tokens for a in asked[:chats]] == [endless] * chats
+    long = asked[chats:]
+    assert [a.at_s for a in long] == [4.0, 9.0, 14.0, 19.0, 24.0, 29.0]
+    assert all(2000 <= len(a.prompt) <= 4000 for a in long)
+
+
+def test_metrics_are_read_by_name_and_labels() -> None:
+    text = (
+        "# HELP x Of x.\n# TYPE x histogram\n"
+        'x_bucket{le="0.5"} 2.0\nx_bucket{le="1.0"} 3.0\nx_bucket{le="+Inf"} 4.0\nx_count 4.0\n'
+        'headway:rejected_total{class="chat",reason="too_late"} 7.0\n'
+    )
+    metrics = read_metrics(text)
+    assert buckets(metrics, "x") == [(0.5, 2.0), (1.0, 3.0), (float("inf"), 4.0)]
+    assert metrics['headway:rejected_total{class="chat",reason="too_late"}'] == 7.0
