@@ -214,3 +214,15 @@ def test_metrics_show_verdicts_shares_and_what_is_infeasible() -> None:
     assert ({"class": "gold", "target": "itl"}, 1.0) in found["headway:infeasible"]
     assert ({"class": "chat", "target": "itl"}, 0.0) in found["headway:infeasible"]
     assert found["headway:forecast_error_ratio"] == [({}, 0.25)]
+
+
+def test_metrics_show_how_far_steps_were_off_their_forecasts() -> None:
+    """As a step's time over its forecast; a step without a forecast says nothing."""
+    ledger = Ledger(classes)
+    for step_s, forecast_s in ((0.104, 0.1), (0.085, 0.1), (0.1, 0.0)):
+        ledger.add([stepped(())._replace(step_s=step_s, forecast_s=forecast_s)])
+    found = samples(scrape(ledger))
+    up_to = {float(labels["le"]): count for labels, count in found["headway:forecast_ratio_bucket"]}
+    assert {up_to[0.8], up_to[0.85], up_to[0.93], up_to[1.03], up_to[1.05]} == {0.0, 1.0, 2.0}
+    assert (up_to[1.05] - up_to[0.95], up_to[1.2] - up_to[0.8]) == (1.0, 2.0)
+    assert found["headway:forecast_ratio_count"] == [({}, 2.0)]

@@ -45,6 +45,8 @@ def _outlook(ledger: Ledger) -> Iterator[Metric]:
         return
     words = "Of late: the median of |actual / forecast - 1| of a step."
     yield gauge("headway:forecast_error_ratio", words, (), [((), step.forecast_error)])
+    words = "Time of a step / its forecast."
+    yield histogram_family("headway:forecast_ratio", words, (), [((), ledger.forecast_ratio)])
     targets = [
         ((name, target), float((name, target) in step.infeasible))
         for name, service_class in ledger.classes.items()

@@ -8,6 +8,16 @@ latency_bounds = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75),
     *(1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0),
 )
+# Of actual / forecast. In pairs around 1, so that how many lie within a distance of it can be told.
+_distances = (0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5)
+ratio_bounds = (
+    *(round(1 - d, 2) for d in reversed(_distances)),
+    1.0,
+    *(round(1 + d, 2) for d in _distances),
+    2.0,
+    3.0,
+    5.0,
+)
 token_bounds = tuple(float(1 << power) for power in range(15))  # tokens of a step: 1 to 16,384
 
 

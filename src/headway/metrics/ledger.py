@@ -23,7 +23,7 @@ from headway.core.types import (
     Stepped,
     Token,
 )
-from headway.metrics.histogram import Histogram, latency_bounds, token_bounds
+from headway.metrics.histogram import Histogram, latency_bounds, ratio_bounds, token_bounds
 from headway.metrics.promises import Course, Kept, Verdict, callers_fault, refused, whole
 from headway.metrics.telling import Teller
 
@@ -87,6 +87,7 @@ class Ledger:
         self.prefix_hit_tokens = 0
         self.step_seconds = Histogram(latency_bounds)
         self.step_tokens = Histogram(token_bounds)
+        self.forecast_ratio = Histogram(ratio_bounds)
         self.last_step: Stepped | None = None
         self.standing: Standing | None = None  # None until the engine has said
 
@@ -174,6 +175,8 @@ class Ledger:
         )
         self.step_seconds.observe(event.step_s)
         self.step_tokens.observe(event.tokens)
+        if event.forecast_s > 0:
+            self.forecast_ratio.observe(event.step_s / event.forecast_s)
         self.preemptions += event.preemptions
         self.recomputed_tokens += event.recomputed_tokens
         self.prefix_query_tokens += event.prefix_query_tokens
