@@ -1,12 +1,13 @@
 """The world of the measurements on a CPU: what is promised, what is asked, which configurations are tried.
 
 Lengths and targets are those of the simulated comparison (src/headway/bench/workload.py), scaled to what two
-cores carry: a bare decode step of SmolLM2-135M takes about 23 ms there, one of 16 sequences 38 ms, and a
-prompt token 0.9 ms.
+cores carry: a bare decode step of SmolLM2-135M takes 25 to 30 ms there, one of 16 sequences 40 to 60 ms, and
+a prompt token 1 ms.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
 
@@ -32,11 +33,11 @@ class Lengths(NamedTuple):
 MIX: Mapping[str, Lengths] = {
     "chat": Lengths(
         0.60,
-        percentiles((0, 16), (25, 60), (50, 130), (75, 260), (90, 600), (97, 1200), (100, 1600)),
-        percentiles((0, 8), (25, 30), (50, 50), (75, 75), (100, 120)),
+        percentiles((0, 16), (25, 50), (50, 100), (75, 200), (90, 400), (97, 900), (100, 1500)),
+        percentiles((0, 8), (25, 20), (50, 35), (75, 55), (100, 90)),
     ),
     "interactive": Lengths(0.25, evenly(80, 240), evenly(8, 40)),
-    "batch": Lengths(0.15, evenly(200, 600), evenly(40, 80)),
+    "batch": Lengths(0.15, evenly(200, 500), evenly(30, 60)),
 }
 
 
@@ -48,17 +49,38 @@ def prompt(seed: str, tokens: int) -> list[int]:
     return Random(f"{seed}/prompt").choices(range(first_id, last_id + 1), k=tokens)
 
 
-def mixed(rate: float, seed: int, until_s: float, mix: Mapping[str, Lengths] = MIX) -> Iterator[Asked]:
-    """Poisson arrivals. At every rate the same requests in the same order, only closer together."""
-    gaps, kinds = Random(f"{seed}/gaps"), Random(f"{seed}/classes")
-    lengths = {name: Random(f"{seed}/lengths/{name}") for name in mix}
-    at_s, number = 0.0, 0
-    while (at_s := at_s + poisson(gaps) / rate) < until_s:
-        (name,) = kinds.choices(list(mix), [part.share for part in mix.values()])
-        prompt_tokens = mix[name].prompt.at(lengths[name].random())
-        output_tokens = mix[name].output.at(lengths[name].random())
-        yield Asked(at_s, name, prompt(f"{seed}/{number}", prompt_tokens), output_tokens)
-        number += 1
+def mixed(rate: float, seed: int, window_s: float, mix: Mapping[str, Lengths] = MIX) -> list[Asked]:
+    """Poisson arrivals, given their number. A trial is short, so every seed brings the same work: as many
+    requests as the rate says, the classes by their shares, each class's lengths spread evenly over its
+    quantiles. The seed draws the times, the order, and which prompt gets which answer.
+    """
+    count = round(rate * window_s)
+    deck = [name for name, number in _dealt(count, mix).items() for _ in range(number)]
+    Random(f"{seed}/classes").shuffle(deck)
+    lengths = {name: _lengths(part, deck.count(name), f"{seed}/{name}") for name, part in mix.items()}
+    gaps = Random(f"{seed}/gaps")
+    times_s = list(accumulate(poisson(gaps) for _ in range(count + 1)))
+    schedule = []
+    for number, (at_s, name) in enumerate(zip(times_s, deck, strict=False)):
+        prompt_tokens, output_tokens = lengths[name].pop()
+        ids = prompt(f"{seed}/{number}", prompt_tokens)
+        schedule.append(Asked(at_s * window_s / times_s[-1], name, ids, output_tokens))
+    return schedule
+
+
+def _dealt(count: int, mix: Mapping[str, Lengths]) -> dict[str, int]:
+    """So many requests by class; the first one gets what rounding leaves over."""
+    dealt = {name: round(count * part.share) for name, part in mix.items()}
+    dealt[next(iter(mix))] += count - sum(dealt.values())
+    return dealt
+
+
+def _lengths(part: Lengths, count: int, seed: str) -> list[tuple[int, int]]:
+    shares = [(i + 0.5) / count for i in range(count)]
+    prompts, outputs = ([drawn.at(share) for share in shares] for drawn in (part.prompt, part.output))
+    Random(f"{seed}/prompts").shuffle(prompts)
+    Random(f"{seed}/outputs").shuffle(outputs)
+    return list(zip(prompts, outputs, strict=True))
 
 
 class Configuration(NamedTuple):

@@ -105,8 +105,15 @@ def where() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    """With a + where what is measured differs from it."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        return commit + "+" * bool(_git("status", "--porcelain", "--", "src"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _git(*command: str) -> str:
+    root = str(Path(__file__).parents[1])
+    ran = subprocess.run(["git", "-C", root, *command], capture_output=True, text=True, check=True)
+    return ran.stdout.strip()

@@ -1,6 +1,8 @@
 """What the measurements on a CPU ask for is pinned by its seed, and is what it says."""
 
-from statistics import median
+from collections import Counter
+from itertools import pairwise
+from statistics import mean, median, stdev
 
 import pytest
 from cpu_world import MIX, PROMISES, Configuration, classes, first_id, last_id, mixed
@@ -10,24 +12,38 @@ from served import buckets, read_metrics
 from headway.config import Settings
 
 
-def test_the_same_seed_asks_for_the_same_and_a_rate_changes_the_pace_alone() -> None:
-    slow, fast = list(mixed(1.0, 5, 100.0)), list(mixed(2.0, 5, 50.0))
-    assert list(mixed(1.0, 5, 100.0)) == slow
-    assert [(a.service_class, a.prompt, a.output_tokens) for a in slow] == [
-        (a.service_class, a.prompt, a.output_tokens) for a in fast
-    ]
+def test_the_same_seed_asks_for_the_same_and_another_seed_for_as_much() -> None:
+    first, other = mixed(2.0, 5, 50.0), mixed(2.0, 6, 50.0)
+    assert mixed(2.0, 5, 50.0) == first != other
+    assert len(first) == len(other) == 100
+    for drawn in (first, other):
+        assert [a.at_s for a in drawn] == sorted(a.at_s for a in drawn)
+        assert 0 < drawn[0].at_s < drawn[-1].at_s < 50.0
+        assert Counter(a.service_class for a in drawn) == {"chat": 60, "interactive": 25, "batch": 15}
+    for length in (lambda a: len(a.prompt), lambda a: a.output_tokens):
+        assert sorted(map(length, first)) == sorted(map(length, other))
+        assert list(map(length, first)) != list(map(length, other))
+
+
+def test_two_rates_have_the_same_pattern() -> None:
+    slow, fast = mixed(1.0, 5, 100.0), mixed(2.0, 5, 50.0)
     assert [a.at_s / 2 for a in slow] == pytest.approx([a.at_s for a in fast])
-    assert list(mixed(1.0, 6, 100.0)) != slow
+    assert [a.prompt for a in slow] == [a.prompt for a in fast]
 
 
-def test_the_mix_is_what_the_page_says() -> None:
-    drawn = list(mixed(10.0, 1, 300.0))
-    for name, part in MIX.items():
-        group = [a for a in drawn if a.service_class == name]
-        assert len(group) / len(drawn) == pytest.approx(part.share, abs=0.03)
+def test_gaps_are_those_of_poisson_arrivals() -> None:
+    gaps = [b.at_s - a.at_s for a, b in pairwise(mixed(10.0, 1, 300.0))]
+    assert mean(gaps) == pytest.approx(0.1, rel=0.01)
+    assert stdev(gaps) / mean(gaps) == pytest.approx(1.0, rel=0.08)
+
+
+def test_the_lengths_are_what_the_page_says() -> None:
+    drawn = mixed(10.0, 1, 100.0)
     chat = [a for a in drawn if a.service_class == "chat"]
-    assert median(len(a.prompt) for a in chat) == pytest.approx(130, rel=0.15)
-    assert max(len(a.prompt) for a in chat) > 1200
+    assert median(len(a.prompt) for a in chat) == pytest.approx(100, rel=0.05)
+    assert max(len(a.prompt) for a in chat) > 1300
+    assert mean(len(a.prompt) for a in drawn) == pytest.approx(205, rel=0.05)
+    assert mean(a.output_tokens for a in drawn) == pytest.approx(37, rel=0.05)
     assert all(first_id <= token <= last_id for token in drawn[0].prompt)
     assert len({tuple(a.prompt[:8]) for a in drawn}) == len(drawn), "no two prompts begin alike"
 

@@ -1,0 +1,121 @@
+"""The comparison on a CPU: who is raced and compared, and that no trial is made twice. No server runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cpu_trials import Book, Row, Wanted, pooled
+from cpu_world import Configuration
+from policies_cpu import BEST_FIXED, FIXED, LINE_UP, compare, find_capacity, line_up, race, search, standing
+
+from headway.config import POLICY_NAMES
+
+
+class World:
+    """Trials that take no time: a configuration holds up to a rate, less by a step too long or too short."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "book.jsonl"
+        self.made: list[Wanted] = []
+        self.late_client = 0  # so many of the next trials are not valid
+
+    def book(self) -> Book:
+        return Book(self.path, self.measure, say=lambda line: None)
+
+    def measure(self, wanted: Wanted) -> Row:
+        self.made.append(wanted)
+        c = wanted.configuration
+        holds = 2.0 - abs(c.budget - 512) / 4096 - (c.policy == "prefill-first") / 2 - (c.max_seqs < 64) / 10
+        share = min(1.0, holds / wanted.rate)
+        valid, self.late_client = self.late_client <= 0, self.late_client - 1
+        asked = round(100 * wanted.seconds)
+        line: dict[str, Any] = {"requests": asked, "met": round(share * asked), "attainment": share}
+        return {
+            **wanted._asdict(),
+            "configuration": c._asdict(),
+            "goodput": share * wanted.rate,
+            "attainment": share,
+            "completion": 1.0,
+            "classes": {"chat": line, "batch": {**line, "met": asked}},
+            "client": {"valid": valid},
+        }
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_the_worse_leave_a_race_heat_by_heat() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def rank(entrant: int, heat: int) -> int:
+        asked.append((heat, entrant))
+        return -abs(entrant - 6)
+
+    assert race(range(1, 9), rank, (4, 2, 1)) == [6]
+    assert [entrant for heat, entrant in asked if heat == 1] == [6, 5, 7, 4]
+    assert len(asked) == 8 + 4 + 2
+
+
+def test_the_search_finds_the_best_fixed_one_and_its_capacity(world: World) -> None:
+    book = world.book()
+    best = search(book, 2.2, 40.0)
+    assert best == Configuration("stall-free", 512, 64)
+    assert find_capacity(book, best, 1.4, 40.0) == pytest.approx(2.1, rel=0.1)
+    assert len([w for w in world.made if w.stage == "search"]) == len(FIXED) + 4 + 2 + 3
+    assert len([w for w in world.made if w.stage == "capacity"]) <= 6
+
+
+def test_nothing_that_stands_in_the_book_is_measured_again(world: World) -> None:
+    search(world.book(), 2.2, 40.0)
+    made = len(world.made)
+    assert search(world.book(), 2.2, 40.0) == Configuration("stall-free", 512, 64)
+    assert len(world.made) == made
+
+
+def test_a_trial_with_a_late_client_is_made_again_and_not_used(world: World) -> None:
+    wanted = Wanted("compare", LINE_UP["aimd"], 1.0, 1, 40.0)
+    world.late_client = 1
+    assert world.book().trial(wanted)["client"]["valid"]
+    assert len(world.book().rows) == 2
+    world.book().trial(wanted)
+    assert len(world.made) == 2
+
+
+def test_what_leaves_batch_undone_ranks_behind_what_does_not(world: World) -> None:
+    row = world.measure(Wanted("search", FIXED[0], 1.0, 1, 10.0))
+    starving = {**row, "goodput": 9.0, "completion": 0.5}
+    assert standing(pooled([row])) > standing(pooled([starving]))
+
+
+def test_trials_are_pooled_by_how_long_they_were(world: World) -> None:
+    short = world.measure(Wanted("search", FIXED[0], 1.0, 1, 10.0))
+    long = {**short, "seconds": 30.0, "goodput": 2.0, "completion": 0.6}
+    assert pooled([short, long]).goodput == pytest.approx(1.75)
+    assert pooled([short, long]).completion == pytest.approx(0.7)
+    assert pooled([short, long]).attainment == 1.0
+
+
+def test_all_take_turns_and_the_first_two_in_every_round(world: World) -> None:
+    entrants = line_up(["adaptive", BEST_FIXED, "static"], FIXED[1])
+    compare(world.book(), entrants, 2.0, 3, 40.0)
+    names = {c: name for name, c in entrants.items()}
+    order = [(w.seed, w.rate, names[w.configuration]) for w in world.made]
+    assert order[:4] == [
+        (1, 1.4, "adaptive"),
+        (1, 1.4, "best-fixed"),
+        (1, 1.4, "static"),
+        (1, 2.0, "adaptive"),
+    ]
+    assert order[9:13] == [
+        (2, 1.4, "best-fixed"),
+        (2, 1.4, "adaptive"),
+        (2, 2.0, "best-fixed"),
+        (2, 2.0, "adaptive"),
+    ]
+    assert len(order) == 9 + 6 + 6
+
+
+def test_every_policy_is_compared() -> None:
+    assert set(LINE_UP) == set(POLICY_NAMES)
