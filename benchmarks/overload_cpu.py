@@ -11,7 +11,8 @@ background  chat alone at 0.3 and 0.7 of capacity, alone and beside a batch queu
 defaults    `headway serve` without a flag: long prompts are answered, nobody is refused; and of a target
             that no load would meet the log says so once
 
-Capacity is adaptive's own as policies_cpu.py --own found it, or `--capacity`. Lengths and targets are in cpu_world.py.
+Capacity is adaptive's own as policies_cpu.py --own found it, or `--capacity`. Lengths and targets are in
+cpu_world.py.
 """
 
 import argparse
