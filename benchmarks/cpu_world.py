@@ -19,7 +19,7 @@ from headway.classes import read_classes
 from headway.core.slo import ServiceClass
 
 MODEL = "smollm2"
-PROMISES = ("chat:ttft=1500ms,itl=150ms", "interactive:ttft=none,deadline=6s")
+PROMISES = ("chat:ttft=2s,itl=200ms", "interactive:ttft=none,deadline=6s")
 first_id, last_id = 256, 49_151  # of its ids, those that are plain text
 
 

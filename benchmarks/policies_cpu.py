@@ -9,13 +9,15 @@ real server over HTTP, SmolLM2-135M on this machine's CPU, open-loop load.
 search      races fixed configurations (stall-free and prefill-first) near capacity: the worse half of them
             leaves after each of three ever longer trials; the last ones also with 16 sequences. What
             completes less than 90 % of batch's tokens ranks behind what does.
-capacity    the largest rate at which the best fixed one holds: 95 % attainment, 90 % of batch's tokens
+capacity    the largest rate at which the best fixed one holds: 95 % attainment, 90 % of batch's tokens; with
+            `--own` adaptive's too, which overload_cpu.py takes
 compare     rounds at 0.7, 1 and 1.5 times that, policies in turns, the same requests for all in a round
 
 The book knows nothing of versions: for another engine, begin with another one, or none.
-What is promised and asked is in cpu_world.py, what a trial is in cpu_trials.py. The book of trials is
-benchmarks/results/policies-cpu.jsonl; `policies_cpu_page.py` makes docs/policies-cpu.md of it. On a machine
-much quicker or slower than the one there, begin with another `--rate`.
+What is promised and asked is in cpu_world.py, what a trial is in cpu_trials.py. Every trial is a line of
+benchmarks/results/policies-cpu.jsonl; what they come to is policies-cpu.json beside it, from which
+`policies_cpu_page.py` makes docs/policies-cpu.md. On a machine much quicker or slower than the one there,
+begin with another `--rate`.
 """
 
 import argparse
@@ -27,10 +29,11 @@ from typing import Any, TypeVar
 
 from cpu_trials import Book, Pooled, Row, Wanted, pooled
 from cpu_world import Configuration
+from served import where
 
 from headway.sim.capacity import attained, capacity, completed
 
-RESULTS = Path(__file__).parent / "results" / "policies-cpu.jsonl"
+BOOK = Path(__file__).parent / "results" / "policies-cpu.jsonl"
 BEST_FIXED = "best-fixed"
 STAGES = ("search", "capacity", "compare")
 factors = (0.7, 1.0, 1.5)  # of capacity
@@ -48,7 +51,7 @@ LINE_UP = {
     "aimd": Configuration("aimd", 2048, 64),
 }
 FIXED = [
-    *(Configuration("stall-free", budget, 64) for budget in (128, 256, 512, 1024, 2048)),
+    *(Configuration("stall-free", budget, 64) for budget in (64, 128, 256, 512, 1024, 2048)),
     *(Configuration("prefill-first", budget, 64) for budget in (512, 1024, 2048)),
 ]
 search_seeds, capacity_seed = (11, 12, 13), 21
@@ -112,21 +115,72 @@ def compare(book: Book, entrants: dict[str, Configuration], rate: float, rounds:
                 book.trial(Wanted("compare", entrants[name], at, number + 1, seconds))
 
 
-def found(book: Book, given: argparse.Namespace) -> dict[str, Any]:
+def found(book: Book, given: argparse.Namespace) -> Row:
     """Runs the stages up to the one asked for; what the book has is not measured again."""
     fixed = given.fixed or search(book, given.rate, given.seconds)
     book.say(f"best fixed: {fixed}")
-    result: dict[str, Any] = {"fixed": fixed._asdict(), "seconds": given.seconds}
+    result: Row = {"where": where(), "fixed": fixed._asdict(), "searched": searched(book.rows)}
     if given.stage == "search":
         return result
     rate = given.capacity or find_capacity(book, fixed, given.rate, given.seconds)
     book.say(f"its capacity: {rate:.3f} requests/s")
-    result |= {"capacity": rate}
+    result |= {"capacity": rate, "seconds": given.seconds}
+    if given.own:
+        own = find_capacity(book, LINE_UP["adaptive"], rate, given.seconds)
+        book.say(f"adaptive's own: {own:.3f} requests/s")
+        result |= {"own_capacity": own}
     if given.stage == "capacity":
         return result
     policies = given.policy or ["adaptive", BEST_FIXED, *(name for name in LINE_UP if name != "adaptive")]
-    compare(book, line_up(policies, fixed), rate, given.rounds, given.seconds)
-    return result
+    entrants = line_up(policies, fixed)
+    compare(book, entrants, rate, given.rounds, given.seconds)
+    return result | {"compared": compared(book.rows, entrants, rate, given.seconds)}
+
+
+def searched(rows: Sequence[Row]) -> list[Row]:
+    """Every candidate with what its trials came to, the one that came furthest first."""
+    by_entrant: dict[Configuration, list[Row]] = {}
+    for row in rows:
+        if row["stage"] == "search" and row["client"]["valid"]:
+            by_entrant.setdefault(Configuration(**row["configuration"]), []).append(row)
+    ranked = sorted(
+        by_entrant.items(), key=lambda item: (len(item[1]), pooled(item[1]).goodput), reverse=True
+    )
+    return [{**entrant._asdict(), "trials": len(own), **pooled(own)._asdict()} for entrant, own in ranked]
+
+
+def compared(
+    rows: Sequence[Row], entrants: dict[str, Configuration], capacity: float, seconds: float
+) -> list[Row]:
+    """By factor and policy: each round's goodput, by seed, and what the rounds come to together."""
+    lines = []
+    for factor in factors:
+        for name, entrant in entrants.items():
+            own = [
+                row
+                for row in rows
+                if row["stage"] == "compare"
+                and Configuration(**row["configuration"]) == entrant
+                and (row["rate"], row["seconds"]) == (round(factor * capacity, 3), seconds)
+                and row["client"]["valid"]
+            ]
+            if own:
+                goodput = {str(row["seed"]): row["goodput"] for row in own}
+                lines.append({"factor": factor, "policy": name, "goodput": goodput, **together(own)})
+    return lines
+
+
+def together(rows: Sequence[Row]) -> Row:
+    names = rows[0]["classes"]
+    lines = {name: [row["classes"][name] for row in rows if name in row["classes"]] for name in names}
+    return {
+        "attainment": {
+            name: round(sum(line["met"] for line in own) / sum(line["requests"] for line in own), 4)
+            for name, own in lines.items()
+            if name != "batch"
+        },
+        "completion": round(pooled(rows).completion, 4),
+    }
 
 
 def configuration(text: str) -> Configuration:
@@ -148,12 +202,13 @@ def main() -> None:
     )
     parser.add_argument("--capacity", type=float, help="requests/s, in place of the one that would be found")
     parser.add_argument(
-        "--book", type=Path, default=RESULTS, help="file of trials; no page is made of another"
+        "--book", type=Path, default=BOOK, help="file of trials; what is found lies beside it"
     )
     parser.add_argument("--json", action="store_true", help="the last line is what was found as JSON")
     given = parser.parse_args()
     book = Book(given.book, say=partial(print, flush=True))
     result = found(book, given)
+    given.book.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
     if given.json:
         print(json.dumps(result))
 
