@@ -51,11 +51,7 @@ def test_the_lengths_are_what_the_page_says() -> None:
 def test_every_class_asked_for_is_one_that_is_promised() -> None:
     promised = classes(PROMISES)
     assert MIX.keys() <= promised.keys()
-<<<<<<< HEAD
-    assert promised["chat"].targets.itl_s == 0.15
-=======
     assert promised["chat"].targets.itl_s == 0.2
->>>>>>> cpubench
     assert promised["interactive"].targets.deadline_s == 6.0
     assert not any(promised["batch"].targets)
 
