@@ -72,7 +72,7 @@ class Residency:
         joined = sequence.join(shared + fresh, cached)
         self.slots_unused += len(sequence.blocks) * size - cached
         # The prefix index is asked for prompts when they are new; later it saves some of what was lost.
-        if sequence.first_step_s is None:
+        if not sequence.begun:
             self._queried += sequence.known
             self._found += cached
         self._recomputed += max(0, sequence.lost - cached)

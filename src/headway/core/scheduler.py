@@ -159,8 +159,7 @@ class Scheduler:
         for slice, sequence in zip(step.slices, step.sequences, strict=True):
             if sequence.ended:
                 continue
-            if sequence.first_step_s is None:
-                sequence.first_step_s = start_s
+            sequence.begun = True
             account, work = sequence.account, sequence.work
             if work == PREEMPTION:
                 account.book(work, end_ns)

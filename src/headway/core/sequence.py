@@ -22,8 +22,8 @@ from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, R
 
 class Sequence:
     __slots__ = (
-        "account", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "first_step_s", "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s",
+        "account", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
+        "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s",
         "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request", "sampling",
         "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
@@ -48,7 +48,7 @@ class Sequence:
         self.owed = 0  # until so many are computed again, its time is pre-emption's
         self.leaving = False  # gives its blocks up as soon as nothing of it is in flight
         self.ended = False
-        self.first_step_s: float | None = None
+        self.begun = False  # it had its first slice
         self.first_token_s: float | None = None
         self.last_token_s = inf
         self.due_s = inf  # when its next token must be there; before the first one nobody reads it
@@ -92,7 +92,7 @@ class Sequence:
         assert not self.blocks
         self.blocks = blocks
         self.granted = self.computed = cached
-        if self.first_step_s is None:
+        if not self.begun:
             self.cached_tokens = cached
         tables = (tuple(blocks),)
         return Joined(self.id, self.tokens[:], self.prompt_tokens, self.choice, self.sampling, tables)

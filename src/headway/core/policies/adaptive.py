@@ -58,23 +58,16 @@ class Adaptive:
 
 def expiry_s(sequence: Sequence) -> float:
     """When a request without a slice ends in vain: after the most that its class waits, or past its deadline
-    unless the class accepts whatever comes.
-    """
-    if sequence.first_step_s is not None:
-        return inf
-    served = sequence.service_class
-    waits_s = (
-        served.max_wait_s,
-        None if served.on_overload is Overload.ACCEPT else sequence.targets.deadline_s,
-    )
-    return sequence.request.arrival_s + min((s for s in waits_s if s is not None), default=inf)
+    unless the class accepts whatever comes."""
+    served, arrival_s = sequence.service_class, sequence.request.arrival_s
+    accepts = served.on_overload is Overload.ACCEPT
+    deadline_s = inf if accepts else sequence.targets.deadline_s or inf
+    return arrival_s + min(served.max_wait_s or inf, deadline_s) if not sequence.begun else inf
 
 
 def _is_aged(sequence: Sequence, now: float) -> bool:
-    most_s = sequence.service_class.max_wait_s
-    if most_s is None or sequence.first_step_s is not None:
-        return False
-    return now >= sequence.request.arrival_s + aged_share * most_s
+    most_s = sequence.service_class.max_wait_s or inf
+    return not sequence.begun and now >= sequence.request.arrival_s + aged_share * most_s
 
 
 def _review(guard: Guard, view: View, now: float) -> Guard:
