@@ -2,7 +2,7 @@
 many of its gaps came late, which of its targets no load would meet. Knows no sequences."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from math import inf
 
 from headway.core.forecast import Forecast, Load, Profile, reviewed_every
@@ -61,17 +61,15 @@ class Learned:
             bare_s = self.forecast.seconds(bare)
             self.infeasible = tuple(pair for name in self.classes for pair in self._infeasible(name, bare_s))
 
-    def _infeasible(self, name: str, bare_s: float) -> list[tuple[str, str]]:
+    def _infeasible(self, name: str, bare_s: float) -> Iterator[tuple[str, str]]:
         """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
         needed = (bare_s, bare_s, bare_s * self.records[name].shortest_output)
-        targets = zip(("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True)
-        bounds = {(name, t): (least_s, s) for t, least_s, s in targets if s is not None}
-        was = self.infeasible
-        return [
-            p
-            for p, (least_s, s) in bounds.items()
-            if least_s > s * (surely_under if p in was else surely_over)
-        ]
+        for target, least_s, s in zip(
+            ("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True
+        ):
+            over = surely_under if (name, target) in self.infeasible else surely_over
+            if least_s > over * (s or inf):
+                yield name, target
 
     @property
     def prompt_token_s(self) -> float:

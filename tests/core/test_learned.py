@@ -1,0 +1,20 @@
+"""What steps teach about promises: a target near what the machine can do is not called impossible on and off."""
+
+from dataclasses import replace
+
+from headway.core.forecast import SMALL_CPU
+from headway.core.learned import Learned, bare
+from headway.core.slo import CHAT
+
+
+def test_a_target_at_the_edge_is_not_reported_on_and_off():
+    learned = Learned({"chat": replace(CHAT, ttft_p95_s=None, itl_p95_s=0.1)}, SMALL_CPU)
+
+    def after(step_s: float) -> bool:
+        for _ in range(200):
+            learned.observe(bare, step_s)
+        return bool(learned.infeasible)
+
+    assert [after(s) for s in (0.1, 0.11, 0.1, 0.097, 0.09, 0.1, 0.104, 0.11)] == [
+        False, True, True, True, False, False, False, True,
+    ]  # fmt: skip
