@@ -1,4 +1,4 @@
-"""What steps teach about promises: a target near what the machine can do is not called impossible on and off."""
+"""What steps teach about promises: a target at the edge of what is possible stays what it was called."""
 
 from dataclasses import replace
 
