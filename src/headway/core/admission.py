@@ -57,16 +57,11 @@ def prompt_tokens_ahead(level: int, waiting: Iterable[Sequence], running: Iterab
     return ahead + sum(s.remaining for s in running if s.level <= level and s.remaining > 1)
 
 
-def comes_too_late(
-    request: Request, served: ServiceClass, first_token_s: float, now: float
-) -> Refused | None:
-    """The refusal of a request whose first token, `first_token_s` from now on, would be late."""
-    target_s = served.targets.loosened(request.loosened).ttft_s
-    if target_s is None or now + first_token_s <= request.arrival_s + target_s:
+def comes_too_late(request: Request, served: ServiceClass, first_s: float, now: float) -> Refused | None:
+    """The refusal of a request whose first token, `first_s` from now on, would be late."""
+    target_s = served.targets.replaced(request.own).ttft_s
+    if target_s is None or now + first_s <= request.arrival_s + target_s:
         return None
-    text = (
-        f"the first token would come {first_token_s:.1f} s from now, and class {served.name} promises it "
-        f"within {target_s:.1f} s"
-    )
-    again_s = now + first_token_s - request.arrival_s - target_s
+    text = f"class {served.name} promises a first token within {target_s:.1f} s, not in {first_s:.1f} s"
+    again_s = now + first_s - request.arrival_s - target_s
     return Refused(request.id, now, Refusal.TOO_LATE, text, float(ceil(again_s)))

@@ -6,7 +6,7 @@ arrivals come from; it moves letters between the four ports and the scheduler.
 
 from headway.core.ports import Clock, Executor, ExecutorDied, Inbox, Sink
 from headway.core.scheduler import Scheduler
-from headway.core.types import Cancel, Event
+from headway.core.types import Cancel, Event, Retune, Retuned
 
 
 class Engine:
@@ -49,6 +49,9 @@ class Engine:
         for letter in self.inbox.take(now):
             if isinstance(letter, Cancel):
                 events += self.scheduler.cancel(letter, now)
+            elif isinstance(letter, Retune):
+                self.scheduler.retune({each.name: each for each in letter.classes}, letter.policy)
+                events.append(Retuned(letter.id, now))
             else:
                 events += self.scheduler.add(letter, now)
         wake_s = None

@@ -15,7 +15,8 @@ from headway.core.forecast import SMALL_CPU, Profile
 from headway.core.learned import Learned
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
-from headway.core.policies.preference import Policy, View
+from headway.core.policies import POLICIES, Policy
+from headway.core.policies.preference import View
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
 from headway.core.slo import BUILT_IN, Overload, ServiceClass
@@ -50,7 +51,7 @@ class _Flight(NamedTuple):
 
 
 class Scheduler:
-    """`exclusive`: the executor takes a sequence in one batch at a time, though it takes several batches."""
+    """`policies`: those that it may change to. `exclusive`: a sequence is in one batch at a time."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Scheduler:
         memory: MemoryRule,
         *,
         classes: Mapping[str, ServiceClass] = BUILT_IN,
+        policies: Mapping[str, Callable[[], Policy]] = POLICIES,
         profile: Profile = SMALL_CPU,
         exclusive: bool = False,
     ) -> None:
@@ -66,6 +68,7 @@ class Scheduler:
         self.policy = policy
         self.residency = Residency(limits, memory)
         self.learned = Learned(classes, profile)
+        self._policies = policies
         self._memory = memory
         self._exclusive = exclusive
         self._policy_state = policy.first_state
@@ -103,7 +106,7 @@ class Scheduler:
 
     def _class_for(self, request: Request, now: float) -> ServiceClass | Refused:
         """The class it is served as."""
-        classes = self.learned.classes
+        classes = self.learned.known
         served = classes[request.service_class]
         refused = refusal(request, self.queued, self.limits, self._memory, now)
         if refused is not None or served.on_overload is Overload.ACCEPT or not self._live:
@@ -131,16 +134,17 @@ class Scheduler:
         everyone = [s for choices in self._live.values() for s in choices]
         return [self._end(s, Reason.ERROR, now, detail=detail) for s in everyone]
 
-    def retune(self, classes: Mapping[str, ServiceClass], policy: Policy) -> None:
-        """Other classes and another policy from the next plan on, for whoever is here too.
+    def retune(self, classes: Mapping[str, ServiceClass], policy: str | None) -> None:
+        """Other classes and another policy (None: this one) from the next plan on, for whoever is here too.
 
-        Who has a class that is no more keeps its contract.
+        Who has a class that is no more, or comes with one, has it as it last was.
         """
         self.learned.retune(classes)
-        self.policy, self._policy_state = policy, policy.first_state
+        if policy is not None:
+            self.policy = self._policies[policy]()
+            self._policy_state = self.policy.first_state
         for sequence in (s for choices in self._live.values() for s in choices):
-            served = sequence.service_class
-            self._serve_as(sequence, classes.get(served.name, served))
+            self._serve_as(sequence, self.learned.known[sequence.service_class.name])
         self.residency.reorder()
 
     # ---- plan
@@ -196,7 +200,7 @@ class Scheduler:
                 sequence.scored += len(scores)
                 events.append(PromptScored(sequence.request.id, sequence.choice, scores))
             if outcome.tokens:
-                self._append(sequence, outcome, at_s, events.append)
+                self._append(sequence, outcome, at_s, events)
             if sequence.leaving and not sequence.in_flight:
                 residency.preempt(sequence)
         self.learned.observe(flight.step.load, at_s - start_s)
@@ -223,9 +227,7 @@ class Scheduler:
             share = step.own_share(forecast, slice) if prompt else decode_share
             account.step(end_ns, share, lost=lost, prompt=slice.start < sequence.prompt_tokens)
 
-    def _append(
-        self, sequence: Sequence, outcome: Outcome, at_s: float, add_event: Callable[[Event], None]
-    ) -> None:
+    def _append(self, sequence: Sequence, outcome: Outcome, at_s: float, events: list[Event]) -> None:
         """Add what was sampled, up to the token that ends the sequence; beyond it is surplus."""
         if sequence.followers:
             self._bring_followers(sequence)
@@ -233,11 +235,11 @@ class Scheduler:
         for i, token in enumerate(outcome.tokens):
             sequence.append(token, at_s)
             logprob = outcome.logprobs[i] if outcome.logprobs else None
-            add_event(Token(request_id, choice, token, at_s, logprob))
+            events.append(Token(request_id, choice, token, at_s, logprob))
             if token in sampling.stop_ids and sequence.output_tokens >= sampling.min_tokens:
-                return add_event(self._end(sequence, Reason.STOP, at_s))
+                return events.append(self._end(sequence, Reason.STOP, at_s))
             if len(sequence.tokens) > sequence.last:
-                return add_event(self._end(sequence, Reason.LENGTH, at_s))
+                return events.append(self._end(sequence, Reason.LENGTH, at_s))
         return sequence.set_due()
 
     def _bring_followers(self, sequence: Sequence) -> None:

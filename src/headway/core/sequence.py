@@ -26,7 +26,7 @@ class Sequence:
     __slots__ = (
         "account", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
         "first_step_s", "first_token_s", "followers", "granted", "id", "indexed", "known", "last",
-        "last_token_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record",
+        "last_token_s", "late_gap_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record",
         "request", "room", "sampling", "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
 
@@ -43,8 +43,7 @@ class Sequence:
         self.tokens: array[int] = request.prompt[:]
         self.known = self.prompt_tokens
         self.last = self.prompt_tokens + self.sampling.max_tokens - 1  # the last token, never computed
-        self.granted = 0
-        self.computed = 0
+        self.granted = self.computed = 0
         self.blocks: list[int] = []
         self.room = 0  # slots in its blocks
         self.digests: list[bytes] = []  # of its full blocks, from the first on
@@ -60,12 +59,13 @@ class Sequence:
         self.first_token_s: float | None = None
         self.last_token_s = inf
         self.due_s = inf  # when its next token must be there; before the first one nobody reads it
-        self.missed = False  # a target is missed for good
 
     def serve_as(self, service_class: ServiceClass, level: int, record: Record) -> None:
         """Take a class's contract. Who is senior never gives way to who is junior."""
         self.service_class = service_class
-        self.targets: Targets = service_class.targets.loosened(self.request.loosened)
+        self.targets: Targets = service_class.targets.replaced(self.request.own)
+        self.late_gap_s = max(self.targets.itl_s or 0.0, service_class.itl_p95_s or 0.0)  # in the record
+        self.missed = False  # a target is missed for good
         self.level = level
         self.seniority = (level, self.id)
         self.record = record
@@ -79,8 +79,8 @@ class Sequence:
         self.tokens.append(token)
         if self.first_token_s is None:
             self.first_token_s = at_s
-        elif self.targets.itl_s is not None:
-            self.record.gap(at_s - self.last_token_s > self.targets.itl_s)
+        elif self.late_gap_s:
+            self.record.gap(at_s - self.last_token_s > self.late_gap_s)
         self.last_token_s = at_s
 
     def set_due(self) -> None:

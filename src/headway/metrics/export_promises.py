@@ -11,13 +11,13 @@ from headway.metrics.promises import SLOS
 
 
 def promise_metrics(ledger: Ledger) -> Iterator[Metric]:
-    """Every class with each of its targets, from the start on."""
+    """Every class with each of its targets, from the start on; a count once shown stays."""
     labels = ("class", "slo")
     promised = [
         (name, slo)
-        for name, service_class in ledger.classes.items()
-        for slo, target in zip(SLOS, service_class.targets, strict=True)
-        if target is not None
+        for name, kept in ledger.kept.items()
+        for slo, target in zip(SLOS, ledger.known[name].targets, strict=True)
+        if target is not None or kept.attained[slo] or kept.violated[slo]
     ]
     attained = [((name, slo), ledger.kept[name].attained[slo]) for name, slo in promised]
     yield counter(

@@ -35,7 +35,7 @@ class AskedClass(NamedTuple):
     """The class that a request asks for, in whatever way."""
 
     name: str
-    loosened: Targets = Targets()
+    own: Targets = Targets()  # in place of the class's
     tier: str | None = None  # OpenAI's word that asked for it; `default` where nobody did
 
     def tier_of(self, served: str) -> str:

@@ -25,9 +25,8 @@ class DecodeFirst:
         assert isinstance(state, Fill)
         state = self._fill(view, len(view.running), state)
         entrants = view.entrants if state.filling else ()
-        budget = view.max_step_tokens
-        ranking = ranked(decoding(view), prompting(view), entrants, cap=budget)
-        return Preference((ranking,), budget, state)
+        ranking = ranked(decoding(view), prompting(view), entrants, cap=view.max_step_tokens)
+        return Preference((ranking,), view.max_step_tokens, state)
 
     def _fill(self, view: View, running: int, state: Fill) -> Fill:
         if not view.entrants:

@@ -38,8 +38,8 @@ class Draft:
         self._bare_s = forecast.safe_seconds(self._load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
-        held = {name for name, target in view.learned.infeasible if target == "itl"}
-        dues = [s.due_s for s in firm if s.due_s < inf and s.service_class.name not in held]
+        least_s = view.learned.least_gap_s
+        dues = [s.due_s for s in firm if s.due_s < inf and (s.targets.itl_s or inf) >= least_s]
         self._step_s = min(dues) - now if dues else fill_s
         self._fill_s = min(fill_s, self._step_s)  # for those without a promise
         self._pace_s = self._tightest_pace_s()
@@ -50,14 +50,13 @@ class Draft:
 
     def _arrival_s(self) -> float:
         """The longest step where no stream's slack says otherwise."""
-        held = {name for name, target in self._learned.infeasible if target == "ttft"}
-        classes = self._learned.classes.values()
-        tightest_s = min((c.ttft_p95_s or inf for c in classes if c.name not in held), default=inf)
+        targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
+        tightest_s = min((s for s in targets_s if s >= self._learned.least_gap_s), default=inf)
         return max(arrival_share * tightest_s, self._learned.efficient_s(efficient_share))
 
     def _tightest_pace_s(self) -> float:
         """Of all classes of this level that have lately had requests, whether or not one runs just now."""
-        classes, records = self._learned.classes, self._learned.records
+        classes, records = self._learned.known, self._learned.records
         lately = [n for n, record in records.items() if self._now - record.seen_s < lately_s]
         return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self._top), default=inf)
 

@@ -15,6 +15,5 @@ class StallFree:
     first_state: object = None
 
     def rank(self, view: View, now: float, state: object) -> Preference:
-        budget = view.max_step_tokens
-        ranking = ranked(decoding(view), prompting(view), view.entrants, cap=budget)
-        return Preference((ranking,), budget, state)
+        ranking = ranked(decoding(view), prompting(view), view.entrants, cap=view.max_step_tokens)
+        return Preference((ranking,), view.max_step_tokens, state)

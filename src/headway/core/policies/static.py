@@ -18,9 +18,7 @@ class Static:
     def rank(self, view: View, now: float, state: object) -> Preference:
         assert isinstance(state, frozenset)
         budget = view.max_step_tokens
-        entering = [
-            s for s in view.waiting if s.request.id in state
-        ]  # wanting room, pre-empted, or followers
+        entering = [s for s in view.waiting if s.request.id in state]  # without room so far, or followers
         if not view.running and not entering:
             due_s = view.waiting[0].request.arrival_s + self.batch_wait_s if view.waiting else None
             if due_s is None or (len(view.waiting) < view.max_seqs and now < due_s):

@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 from headway.core.sequence import Sequence
 
-work_share = (
-    0.1  # of the work that remains, added to the deadline: of two that are due alike the shorter first
-)
+work_share = 0.1  # of the work left, added to the deadline: of two that are due alike the shorter is first
 
 
 class Job(NamedTuple):
