@@ -8,6 +8,7 @@ from headway.core.types import Shares
 from headway.metrics.families import counter, gauge, histogram_family
 from headway.metrics.ledger import Ledger
 from headway.metrics.promises import SLOS
+from headway.metrics.trial import OUTCOMES
 
 
 def promise_metrics(ledger: Ledger) -> Iterator[Metric]:
@@ -36,6 +37,10 @@ def promise_metrics(ledger: Ledger) -> Iterator[Metric]:
     ]
     words = "Where the time of a complete answer went."
     yield histogram_family("headway:time_share_seconds", words, ("class", "share"), shares)
+    retunes = [((outcome,), ledger.retunes[outcome]) for outcome in OUTCOMES]
+    yield counter("headway:retunes", "Live changes by what became of them.", ("outcome",), retunes)
+    words = "1 while a live change may still be rolled back."
+    yield gauge("headway:retune_on_trial", words, (), [((), float(ledger.on_trial))])
     yield from _outlook(ledger)
 
 

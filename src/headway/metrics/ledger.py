@@ -27,6 +27,7 @@ from headway.core.types import (
 from headway.metrics.histogram import Histogram, latency_bounds, token_bounds
 from headway.metrics.promises import Course, Kept, Outcome, callers_fault, p95_gap_s, whole
 from headway.metrics.telling import Teller
+from headway.metrics.trial import Stretch
 
 
 class Standing(NamedTuple):
@@ -79,6 +80,7 @@ class Ledger:
         self.kept: dict[str, Kept] = {}  # of those
         self.retune(classes)
         self.retunes: Counter[str] = Counter()  # live changes, by what became of them
+        self.on_trial = False  # the last one
         self._teller = Teller()
         self.open: dict[int, OpenRequest] = {}
         self.latencies: dict[str, Latencies] = {}  # by class
@@ -199,6 +201,12 @@ class Ledger:
         self.standing = standing
 
     # ---- now
+
+    def stretch(self, since_s: float, now_s: float) -> Stretch:
+        """What a live change is judged by."""
+        unfinished = self.so_far(now_s)
+        outcomes = {name: (*kept.lately, *unfinished.get(name, ())) for name, kept in self.kept.items()}
+        return Stretch(since_s, now_s, outcomes)
 
     def so_far(self, now_s: float) -> dict[str, list[Outcome]]:
         """By class, what open requests would be if their clients left now."""

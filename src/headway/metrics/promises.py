@@ -18,7 +18,7 @@ SLOS = ("ttft", "itl", "e2e")  # in the order of Targets
 whole = (Reason.STOP, Reason.LENGTH)  # ends of answers; what is cut short has no latency to compare
 callers_fault = (Refusal.TOO_LONG, Refusal.NEVER_FITS)  # no promise was given
 recent_s = 60
-most_lately = 2_000  # requests of a class whose courses are kept, for a live change to be judged by
+most_lately = 1_000  # requests of a class whose courses are kept, for a live change to be judged by
 
 
 class Miss(NamedTuple):

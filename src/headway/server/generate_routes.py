@@ -57,9 +57,8 @@ async def _receive(request: Request, services: Services, kind: type[B]) -> Recei
 
 
 def _service_class(request: Request, services: Services, body: Generate) -> AskedClass:
-    settings = services.settings
-    may = may_tighten(request)
-    return asked_class(body, request.headers, settings.classes, settings.default_class, may_tighten=may)
+    classes, default = services.tuning.in_force.classes, services.settings.default_class
+    return asked_class(body, request.headers, classes, default, may_tighten=may_tighten(request))
 
 
 async def _answer(request: Request, services: Services, body: Generate, asked: Asked) -> Response:
