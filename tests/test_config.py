@@ -156,10 +156,19 @@ def test_an_empty_file_and_an_empty_value_leave_the_defaults(tmp_path: Path) -> 
 
 
 def test_the_key_is_shown_nowhere() -> None:
-    assert "geheim" not in repr(Settings(api_key="geheim"))
+    for name in ("api_key", "tightening_key", "admin_key"):
+        assert "geheim" not in repr(Settings(**{name: "geheim"}))
     with pytest.raises(ConfigError) as refused:
         load_settings({"api_key": "geheim\n\x00"}, {})
     assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["api_key", "tightening_key"])
+def test_the_admin_key_is_nobody_elses(name: str) -> None:
+    with pytest.raises(ConfigError, match="--admin-key is the same as --") as refused:
+        Settings(**{"admin_key": "geheim", name: "geheim"})
+    assert "geheim" not in str(refused.value)
+    assert Settings(api_key="a", tightening_key="a", admin_key="b")
 
 
 def test_the_names_of_policies_and_memory_rules_are_the_cores() -> None:

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from headway.server.engine_client import EngineGone, hung_after_s
+from headway.server.engine_client import hung_after_s
 from headway.server.engine_process import EngineProcess
+from headway.server.listening import EngineGone
 from headway.server.offline import Application, application
 from headway.server.settings import ServerSettings
 from tests.server.byte_text import byte_template, byte_tokenizer

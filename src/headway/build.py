@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +61,13 @@ def build_engine(
     with _phase("KV cache taken", told):
         kv = KVCache(spec, facts.blocks, facts.block_size, torch.float32)
     executor = LocalExecutor(Runner(decoder, kv), on_done=wake, threads=settings.threads)
+    policies: dict[str, Callable[[], Policy]] = {**POLICIES, "static": partial(Static, settings.batch_wait)}
     scheduler = Scheduler(
         _limits(settings, facts),
-        _policy(settings),
+        policies[settings.policy](),
         MEMORY_RULES[settings.kv_allocation],
         classes=settings.service_classes,
+        policies=policies,
         exclusive=executor.exclusive,
     )
     return Built(Engine(MonotonicClock(), inbox, executor, sink, scheduler), executor, facts)
@@ -93,12 +96,6 @@ def _limits(settings: Settings, facts: Facts) -> Limits:
         max_model_len=facts.max_model_len,
         prefix_cache=settings.prefix_caching,
     )
-
-
-def _policy(settings: Settings) -> Policy:
-    if settings.policy == "static":
-        return Static(settings.batch_wait)
-    return POLICIES[settings.policy]()
 
 
 @contextmanager

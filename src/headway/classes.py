@@ -14,6 +14,7 @@ from headway.core.slo import BUILT_IN, Overload, ServiceClass
 
 least_target_s, most_target_s = 0.001, 86_400.0
 most_classes = 32  # each is a label of every metric
+most_names = 64  # of classes, in the life of a server that changes them: a label stays
 tier_words = ("auto", "default", "flex", "scale", "priority", "fast")  # OpenAI's, no names for classes
 
 _times = {
@@ -26,12 +27,12 @@ class_keys = (*_times, "weight", "level", "on-overload")
 _downgrade = "downgrade:"
 
 
-def read_classes(text: str | None) -> Mapping[str, ServiceClass]:
-    """All classes: `text` is any number of `NAME:KEY=VALUE,...` with ; between, None for none.
+def read_classes(text: str | None, base: Mapping[str, ServiceClass] = BUILT_IN) -> Mapping[str, ServiceClass]:
+    """Those of `base` as `text` changes and joins them: any number of `NAME:KEY=VALUE,...` with ; between.
 
     Raises ValueError, in one line that says what would work.
     """
-    classes, given = dict(BUILT_IN), set()
+    classes, given = dict(base), set()
     for written in filter(None, (part.strip() for part in (text or "").split(";"))):
         name, colon, pairs = (part.strip() for part in written.partition(":"))
         _check_name(name, colon)

@@ -190,6 +190,20 @@ class Settings:
         "Key that clients must send; best set as HEADWAY_API_KEY.",
         "none is asked",
     )
+    tightening_key: str | None = _setting(
+        None,
+        _text("KEY"),
+        "Server",
+        "Key whose requests may tighten their class's targets; it opens what --api-key does.",
+        "only the admin key may",
+    )
+    admin_key: str | None = _setting(
+        None,
+        _text("KEY"),
+        "Server",
+        "Key that may change classes and policy while it runs; best set as HEADWAY_ADMIN_KEY.",
+        "no such call is taken",
+    )
     shutdown_timeout: float = _setting(
         30.0, _seconds(3600), "Server", "On SIGTERM: how long running requests may take to finish.", "30"
     )
@@ -213,6 +227,12 @@ class Settings:
                 f"--batch-wait {self.batch_wait:g} needs --policy static, the only one that waits for a "
                 f"batch to fill; the policy is {self.policy}"
             )
+        for name in ("api_key", "tightening_key"):
+            if self.admin_key is not None and self.admin_key == getattr(self, name):
+                words = (
+                    f"--admin-key is the same as {OPTIONS[name].flag}: who has that could change everything"
+                )
+                raise ConfigError(words)
         classes = self.service_classes
         if self.default_class is not None and self.default_class not in classes:
             words = f"--default-class {self.default_class} is no class; there are {', '.join(classes)}"
@@ -233,7 +253,7 @@ class Settings:
 
 def shown(option: Option, value: object) -> str:
     """A value as messages may show it."""
-    return "(hidden)" if option.name == "api_key" and value is not None else repr(value)
+    return "(hidden)" if option.name.endswith("_key") and value is not None else repr(value)
 
 
 OPTIONS: Mapping[str, Option] = {f.name: Option(f.name, *f.metadata["option"]) for f in fields(Settings)}

@@ -47,7 +47,7 @@ import_table = {
     "executors": May(("core", "spec", "model", "kernels", "config"), ("torch", "numpy")),
     "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
-    "server": May(("core.types", "core.slo", "core.ports", "text", "metrics"), web),
+    "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
     "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report")),
     "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
     "tune": May(("sim", "bench", "config")),

@@ -18,9 +18,9 @@ from headway.core.slo import (
 )
 
 
-def test_a_request_may_loosen_its_targets_but_neither_tighten_nor_make_one() -> None:
-    assert CHAT.targets.loosened(Targets(ttft_s=2.0)) == Targets(2.0, 0.1, None)
-    assert CHAT.targets.loosened(Targets(ttft_s=0.1, deadline_s=5.0)) == CHAT.targets
+def test_a_requests_own_targets_stand_in_place_of_its_classs_and_make_none() -> None:
+    assert CHAT.targets.replaced(Targets(ttft_s=2.0)) == Targets(2.0, 0.1, None)
+    assert CHAT.targets.replaced(Targets(itl_s=0.05, deadline_s=5.0)) == Targets(0.3, 0.05, None)
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ from headway.core.types import (
     Refusal,
     Refused,
     Request,
+    Retuned,
     Sampling,
     Shares,
     Stepped,
     Token,
 )
 from headway.metrics.ledger import Ledger
-from headway.metrics.promises import Kept, Share, p95_gap_s
+from headway.metrics.promises import Kept, Outcome, Share, p95_gap_s
 from tests.metrics.test_export import samples, scrape
 
 classes = read_classes("gold:ttft=1s,itl=100ms,deadline=3s")
@@ -36,10 +37,10 @@ def run(ledger: Ledger, *stamps: float, reason: Reason = Reason.STOP, id: int = 
 
 
 def opened(
-    name: str = "gold", choices: int = 1, loosened: Targets = as_promised, served: str = "", id: int = 1
+    name: str = "gold", choices: int = 1, own: Targets = as_promised, served: str = "", id: int = 1
 ) -> Ledger:
     ledger = Ledger(classes)
-    request = Request(id, array("i", [1, 2, 3]), Sampling(), 10.0, choices, name, loosened)
+    request = Request(id, array("i", [1, 2, 3]), Sampling(), 10.0, choices, name, own)
     ledger.opened(request)
     ledger.add([Accepted(id, 10.0, served or name)])
     return ledger
@@ -70,7 +71,7 @@ def test_a_request_in_time_attains_every_target_and_is_goodput() -> None:
     ],
 )
 def test_each_target_is_judged_by_itself(stamps: tuple[float, ...], missed: set[str]) -> None:
-    ledger = opened(loosened=Targets(itl_s=0.101 if "itl" not in missed else None))
+    ledger = opened(own=Targets(itl_s=0.101 if "itl" not in missed else None))
     run(ledger, *stamps)
     attained, violated = told(ledger)
     assert set(violated) == missed
@@ -87,10 +88,41 @@ def test_of_the_gaps_the_95th_of_a_hundred_counts() -> None:
     assert p95_gap_s([1.0]) == 0.0
 
 
-def test_a_request_may_have_loosened_its_targets() -> None:
-    ledger = opened(loosened=Targets(ttft_s=2.0))
+@pytest.mark.parametrize(("own_s", "missed"), [(2.0, {}), (0.4, {"ttft": 1})])
+def test_a_requests_own_targets_stand_in_place_of_its_classs(own_s: float, missed: dict[str, int]) -> None:
+    ledger = opened(own=Targets(ttft_s=own_s))
+    run(ledger, 10.5 if missed else 11.5)
+    assert told(ledger)[1] == missed
+
+
+def test_a_live_change_leaves_whoever_is_here_what_was_promised_on_arrival() -> None:
+    ledger = opened()
+    ledger.retune(read_classes("gold:ttft=100ms"))
+    ledger.opened(Request(2, array("i", [1]), Sampling(), 10.0, service_class="gold"))
+    for id in (1, 2):
+        run(ledger, 10.5, id=id)
+    assert told(ledger) == ({"ttft": 1, "itl": 1, "e2e": 1}, {"ttft": 1})
+
+
+def test_who_comes_with_a_class_that_is_no_more_was_promised_what_it_last_was() -> None:
+    ledger = Ledger(classes)
+    ledger.retune(read_classes("silver:itl=1s"))
+    ledger.opened(Request(1, array("i", [1]), Sampling(), 10.0, service_class="gold"))
+    ledger.add([Accepted(1, 10.0, "gold"), Retuned(1, 10.0)])
     run(ledger, 11.5)
-    assert told(ledger) == (everything, {})
+    assert told(ledger)[1] == {"ttft": 1}
+    assert list(ledger.classes) == ["chat", "interactive", "batch", "silver"]
+
+
+def test_what_is_open_is_seen_as_if_its_client_left_now() -> None:
+    ledger = opened()
+    ledger.opened(Request(2, array("i", [1]), Sampling(), 10.0, service_class="gold"))
+    ledger.add([Token(2, 0, 5, at_s) for at_s in (10.5, 10.75)])
+    found = ledger.so_far(11.5)
+    targets = classes["gold"].targets
+    assert [outcome.verdict(targets).counts for outcome in found["gold"]] == [True, True]
+    assert [[m.slo for m in o.verdict(targets).missed] for o in found["gold"]] == [["ttft"], ["itl"]]
+    assert not any(outcome.verdict(as_promised).counts for outcome in found["gold"])
 
 
 @pytest.mark.parametrize("reason", [Reason.ERROR, Reason.EXPIRED])
@@ -144,9 +176,10 @@ def test_a_class_without_targets_has_goodput_when_it_is_complete() -> None:
 
 
 def test_of_late_is_the_last_minute() -> None:
-    kept, good = Kept(), opened().open[1].course.verdict()
+    kept = Kept()
     for at_s in (0.0, 30.0, 30.5, 70.0):
-        kept.add(good, at_s)
+        good = Outcome(at_s, as_promised)
+        kept.add(good.verdict(as_promised), good)
     assert (kept.of_late(70.0), kept.of_late(200.0), kept.since_start) == (
         Share(3, 3),
         Share(0, 0),
@@ -202,6 +235,18 @@ def test_metrics_show_every_class_with_its_targets_from_the_start() -> None:
         *(("interactive", slo) for slo in ("ttft", "e2e")),
     }
     assert {labels["class"] for labels, _ in found["headway:goodput_requests_total"]} == set(classes)
+
+
+def test_counts_of_a_class_that_is_no_more_stay() -> None:
+    ledger = opened()
+    run(ledger, 11.5)
+    ledger.retune(read_classes("silver:ttft=1s"))
+    found = samples(scrape(ledger))
+    assert ({"class": "gold", "slo": "ttft"}, 1.0) in found["headway:slo_violated_total"]
+    assert ({"class": "gold"}, 0.0) in found["headway:goodput_requests_total"]
+    assert ({"class": "silver", "slo": "ttft"}, 0.0) in found["headway:slo_violated_total"]
+    ledger.add([stepped(())])
+    assert "gold" not in {labels["class"] for labels, _ in samples(scrape(ledger))["headway:infeasible"]}
 
 
 def test_metrics_show_verdicts_shares_and_what_is_infeasible() -> None:

@@ -8,6 +8,7 @@ import logging
 import sys
 
 from headway.classes import read_classes
+from headway.core.policies import POLICIES
 from headway.server.engine_process import EngineProcess
 from headway.server.serve import Told, bind, serve
 from headway.server.settings import ServerSettings
@@ -20,7 +21,8 @@ model = "byte-model"
 def main(settings_json: str, scripted_json: str) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     scripted = Scripted(**json.loads(scripted_json))
-    said = {"model": model, "port": 0, "policy": scripted.policy, **json.loads(settings_json)}
+    own = {"model": model, "port": 0, "policy": scripted.policy, "policies": tuple(POLICIES)}
+    said = own | json.loads(settings_json)
     settings = ServerSettings(**said, classes=read_classes(scripted.classes))
     listener = bind(settings)
     engine = EngineProcess(scripted.command())

@@ -39,6 +39,31 @@ def test_without_it_everything_else_is_a_401(locked: Server, path: str, given: s
     assert key not in answer.text
 
 
+@pytest.fixture(scope="module")
+def keyed() -> Iterator[Server]:
+    with scripted_server({"api_key": key, "tightening_key": "tighter", "admin_key": "master"}) as running:
+        yield running
+
+
+@pytest.mark.parametrize(("given", "status"), [(key, 400), ("tighter", 200), ("master", 200), ("wrong", 401)])
+def test_who_may_tighten_a_promise(keyed: Server, given: str, status: int) -> None:
+    headers = {"authorization": f"Bearer {given}", "x-slo-ttft-ms": "100"}
+    answer = keyed.post("/v1/completions", body, headers=headers)
+    assert answer.status_code == status
+    if status == 400:
+        assert "unless the request has a key that may tighten" in answer.json()["error"]["message"]
+
+
+def test_without_an_api_key_everyone_may_ask_and_only_the_other_key_tightens() -> None:
+    with scripted_server({"tightening_key": "tighter"}) as server:
+        statuses = [
+            server.post("/v1/completions", body, headers={"x-slo-ttft-ms": "100", **more}).status_code
+            for more in ({}, {"authorization": "Bearer any"}, {"authorization": "Bearer tighter"})
+        ]
+        assert statuses == [400, 400, 200]
+        assert server.post("/v1/completions", body, headers={"authorization": "any"}).status_code == 200
+
+
 def test_a_key_in_the_query_is_no_key(locked: Server) -> None:
     assert locked.get(f"/v1/models?api_key={key}").status_code == 401
 

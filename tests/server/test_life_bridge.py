@@ -10,7 +10,8 @@ import pytest
 
 from headway.core.types import Accepted, Cancel, Request, Sampling, Stepped, Token
 from headway.metrics.ledger import Ledger, Standing
-from headway.server.engine_client import EngineClient, EngineGone, EngineState
+from headway.server.engine_client import EngineClient, EngineState
+from headway.server.listening import EngineGone
 from headway.server.wire import (
     Facts,
     Failed,

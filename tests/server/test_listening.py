@@ -6,15 +6,14 @@ from array import array
 import pytest
 
 from headway.core.types import Logprob, Request, Sampling, Token
-from headway.metrics.ledger import Ledger
-from headway.server.engine_client import EngineClient, Listening, TooSlow
+from headway.server.listening import Listening, TooSlow
 
 request = Request(7, array("i", [1]), Sampling(), arrival_s=0.0)
 
 
 async def _heard(event: Token, times: int, *, read_every: int) -> int:
     """How many events were read. Raises TooSlow once what was kept before the break has been."""
-    listening = Listening(EngineClient(Ledger(), step_limit_s=60.0), [request])
+    listening = Listening([request], cancel=lambda cancel: None, forget=lambda id: None)
     read = 0
     for i in range(times):
         listening.hear(event)

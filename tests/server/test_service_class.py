@@ -25,9 +25,11 @@ def chat(**fields: Any) -> Chat:
     return Chat.model_validate({"messages": hello, **fields})
 
 
-def asked(body: Generate, default: str | None = None, **headers: str) -> AskedClass:
+def asked(
+    body: Generate, default: str | None = None, *, may_tighten: bool = False, **headers: str
+) -> AskedClass:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return asked_class(body, Headers(named), classes, default)
+    return asked_class(body, Headers(named), classes, default, may_tighten=may_tighten)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_headers_may_loosen_what_the_class_promises(prefix: str) -> None:
 
 
 def test_a_header_that_says_what_is_promised_anyway_is_let_through() -> None:
-    assert asked(chat(stream=True), x_slo_ttft_ms="300").loosened.ttft_s == 0.3
+    assert asked(chat(stream=True), x_slo_ttft_ms="300").own.ttft_s == 0.3
 
 
 def test_a_header_that_tightens_is_told_both_numbers() -> None:
@@ -94,9 +96,21 @@ def test_a_header_that_tightens_is_told_both_numbers() -> None:
     assert (refused.value.status, refused.value.param) == (400, "x-slo-ttft-ms")
 
 
-def test_a_header_makes_no_promise_where_the_class_has_none() -> None:
+def test_with_a_key_that_may_a_header_tightens() -> None:
+    found = asked(chat(stream=True), may_tighten=True, x_slo_ttft_ms="200", x_slo_tpot_ms="1")
+    assert found.own == Targets(ttft_s=0.2, itl_s=0.001)
+
+
+@pytest.mark.parametrize("may_tighten", [False, True])
+def test_a_header_makes_no_promise_where_the_class_has_none(may_tighten: bool) -> None:
     with pytest.raises(ApiError, match="class batch promises nothing there"):
-        asked(chat(service_tier="flex"), x_slo_ttft_ms="9000")
+        asked(chat(service_tier="flex"), may_tighten=may_tighten, x_slo_ttft_ms="9000")
+
+
+@pytest.mark.parametrize("value", ["0.9", "0", "-1", "1e308", "inf", "nan", "", "ten", "1e-9", "9" * 400])
+def test_a_header_out_of_bounds_is_told_them(value: str) -> None:
+    with pytest.raises(ApiError, match="milliseconds from 1 to 1000000000"):
+        asked(chat(stream=True), may_tighten=True, x_slo_ttft_ms=value)
 
 
 # ---- over HTTP

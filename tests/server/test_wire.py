@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headway.classes import read_classes
 from headway.core.types import (
     Accepted,
     Cancel,
@@ -18,6 +19,8 @@ from headway.core.types import (
     Refusal,
     Refused,
     Request,
+    Retune,
+    Retuned,
     Sampling,
     Shares,
     Stepped,
@@ -25,6 +28,7 @@ from headway.core.types import (
 )
 from headway.server.wire import (
     BadFrame,
+    Change,
     Events,
     Facts,
     Splitter,
@@ -89,6 +93,7 @@ events = st.one_of(
         st.text(),
     ),
     st.builds(Stepped, seconds, seconds, *[numbers] * 14, seconds, seconds),
+    st.builds(Retuned, numbers, seconds),
 )
 
 
@@ -104,6 +109,18 @@ def test_a_request_comes_out_as_it_went_in(request: Request) -> None:
 @given(cancels)
 def test_a_cancel_comes_out_as_it_went_in(cancel: Cancel) -> None:
     assert read_letter(body(to_frame(Withdraw(cancel)))) == cancel
+
+
+@pytest.mark.parametrize("policy", [None, "adaptive"])
+def test_a_live_change_comes_out_as_it_went_in(policy: str | None) -> None:
+    classes = tuple(read_classes("gold:ttft=1ms,weight=2.5,on-overload=downgrade:batch,max-wait=2s").values())
+    assert read_letter(body(to_frame(Change(7, classes, policy)))) == Retune(7, classes, policy)
+
+
+def test_a_class_that_contradicts_itself_does_not_cross() -> None:
+    frame = body(to_frame(Change(7, tuple(read_classes("gold:level=1").values()), None)))
+    with pytest.raises(BadFrame):
+        read_letter(frame.replace(b"\xa6weight\xcb?\xf0", b"\xa6weight\xcb\xbf\xf0"))  # -1.0
 
 
 @given(st.lists(events, max_size=20))

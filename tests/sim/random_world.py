@@ -9,7 +9,7 @@ from headway.core.limits import Limits
 from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, DecodeFirst, Static
 from headway.core.slo import Overload, ServiceClass, Targets
-from headway.core.types import Batch, Cancel, Reason, Request, Sampling, Slice
+from headway.core.types import Batch, Cancel, Letter, Reason, Request, Retune, Sampling, Slice
 from headway.sim.executor import LinearCost, Script
 from headway.sim.run import World, make_world
 from tests.sim.checked_executor import CheckedExecutor
@@ -67,13 +67,13 @@ def draw_request(random: Random, id: int, at_s: float, context: int) -> Request:
         seed=id,
     )
     choices = random.choice([1, 1, 1, 2, 3])
-    loosened = Targets(ttft_s=random.choice([None, None, 2.0]))
+    own = Targets(ttft_s=random.choice([None, None, 2.0]))
     salt = random.choice([b"", b"", b"a"])
-    return Request(id, shared, sampling, at_s, choices, random.choice(CLASS_NAMES), loosened, salt)
+    return Request(id, shared, sampling, at_s, choices, random.choice(CLASS_NAMES), own, salt)
 
 
-def draw_letters(random: Random, limits: Limits) -> list[tuple[float, Request | Cancel]]:
-    letters: list[tuple[float, Request | Cancel]] = []
+def draw_letters(random: Random, limits: Limits) -> list[tuple[float, Letter]]:
+    letters: list[tuple[float, Letter]] = []
     at_s, gap_s = 0.0, random.choice([0.0, 0.01, 0.1, 0.5])
     for id in range(random.randint(24, 34) + 2 * limits.max_seqs):
         at_s += random.expovariate(1 / gap_s) if gap_s else 0.0
@@ -84,6 +84,18 @@ def draw_letters(random: Random, limits: Limits) -> list[tuple[float, Request | 
             )
             letters.append((at_s + random.choice([0.0, random.expovariate(2.0)]), cancel))
     return sorted(letters, key=lambda letter: letter[0])
+
+
+def draw_retunes(random: Random, end_s: float) -> list[tuple[float, Retune]]:
+    """In one world of twenty: other classes, one of them perhaps no more, and perhaps another policy."""
+    retunes = []
+    for id in range(random.randint(1, 3) if random.random() < 0.05 else 0):
+        classes = draw_classes(random)
+        for name in random.choice([(), ("whole",), ("patient",), ("quick", "patient")]):
+            del classes[name]  # requests go on asking for it: they are on their way
+        policy = random.choice([None, None, "adaptive", *POLICIES])
+        retunes.append((random.uniform(0.0, 1.2 * end_s), Retune(id, tuple(classes.values()), policy)))
+    return retunes
 
 
 def draw_policy(random: Random):
@@ -107,7 +119,7 @@ class Drawn(NamedTuple):
     watched: Watched
     limits: Limits
     policy: str
-    letters: list[tuple[float, Request | Cancel]]
+    letters: list[tuple[float, Letter]]
 
 
 def draw_world(seed: int) -> Drawn:
@@ -116,6 +128,9 @@ def draw_world(seed: int) -> Drawn:
     memory = random.choice(["paged"] * 6 + [*MEMORY_RULES])
     limits = draw_limits(random)
     letters = draw_letters(random, limits)
+    retunes = draw_retunes(Random(f"retunes of {seed}"), letters[-1][0])  # of its own, so that all else stays
+    letters = sorted([*letters, *retunes], key=lambda letter: letter[0])
+    name = "several, one after another" if retunes else name
     salts: dict[int, bytes] = {}
     clock, script = VirtualClock(), draw_script(random)
     executor = draw_executor(random, clock, script, limits, salts)

@@ -46,6 +46,7 @@ EXERCISED = (
     "choices that an executor took with it",
     "runs whose decodes may not wait",
     "batches in which the oldest had to advance",
+    "live changes",
     *(f"depth {d}" for d in (1, 2, 3, 4)),
 )
 
@@ -65,7 +66,8 @@ def test_every_invariant_holds_in_a_hundred_worlds():
 @pytest.mark.timeout(900)  # some three minutes alone on two cores, more beside the other tests
 def test_every_invariant_holds_in_more_than_two_thousand_worlds():
     counts = explore(2300)
-    check_worth(counts, (*EXERCISED, "cancelled while leaving"))
+    rare = ("cancelled while leaving", "live changes that leave someone without a class")
+    check_worth(counts, (*EXERCISED, *rare))
     assert counts["runs"] - counts["runs under 200 turns"] >= 2000
 
 

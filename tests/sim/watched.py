@@ -1,11 +1,12 @@
 """A scheduler around another that watches its verbs: who is accepted, whom a cancel ends, who advances."""
 
 from collections import Counter
+from collections.abc import Mapping
 from math import inf
 
 from headway.core.scheduler import Plan, Scheduler
 from headway.core.sequence import Sequence
-from headway.core.slo import Overload
+from headway.core.slo import Overload, ServiceClass
 from headway.core.types import Accepted, Cancel, Event, Finished, Reason, Request, Result
 
 Key = tuple[int, int]  # (request id, choice)
@@ -54,6 +55,15 @@ class Watched:
         assert {(e.request_id, e.choice) for e in events} == live, "a cancel ends whom it names, no other"
         return self._forget_ended(events)
 
+    def retune(self, classes: Mapping[str, ServiceClass], policy: str | None) -> None:
+        gone = self._scheduler.learned.classes.keys() - classes.keys()
+        self.counts["live changes"] += 1
+        self.counts["live changes that leave someone without a class"] += any(
+            s.service_class.name in gone for s in self._live.values()
+        )
+        self._scheduler.retune(classes, policy)
+        self._oldest = None  # levels are others now
+
     def plan(self, now: float) -> Plan:
         plan = self._scheduler.plan(now)
         oldest = self._oldest
@@ -84,7 +94,7 @@ class Watched:
         return events
 
     def expiry_s(self, request: Request) -> float:
-        served = self._scheduler.learned.classes[request.service_class]
+        served = self._scheduler.learned.known[request.service_class]
         deadline_s = None if served.on_overload is Overload.ACCEPT else served.deadline_s
         waits_s = [s for s in (deadline_s, served.max_wait_s) if s is not None]
         return request.arrival_s + min(waits_s, default=inf)

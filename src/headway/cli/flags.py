@@ -45,6 +45,8 @@ Host = Annotated[str | None, _flag("host")]
 Port = Annotated[str | None, _flag("port")]
 ServedModelName = Annotated[str | None, _flag("served_model_name")]
 ApiKey = Annotated[str | None, _flag("api_key")]
+TighteningKey = Annotated[str | None, _flag("tightening_key")]
+AdminKey = Annotated[str | None, _flag("admin_key")]
 ShutdownTimeout = Annotated[str | None, _flag("shutdown_timeout")]
 
 Config = Annotated[

@@ -16,7 +16,7 @@ from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.startup import Started, server_settings, show_phase, started
 from headway.config import Settings
 from headway.config_sources import load_settings
-from headway.server.engine_client import EngineGone
+from headway.server.listening import EngineGone
 from headway.server.offline import application
 from headway.terminal import counting
 

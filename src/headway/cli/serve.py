@@ -38,6 +38,8 @@ def serve(
     port: flags.Port = None,
     served_model_name: flags.ServedModelName = None,
     api_key: flags.ApiKey = None,
+    tightening_key: flags.TighteningKey = None,
+    admin_key: flags.AdminKey = None,
     shutdown_timeout: flags.ShutdownTimeout = None,
     config: flags.Config = None,
     json: flags.Json = False,

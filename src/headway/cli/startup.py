@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import typer
 
-from headway.config import OPTIONS, Settings
+from headway.config import OPTIONS, POLICY_NAMES, Settings
 from headway.hub import resolve
 from headway.server.engine_process import EngineProcess
 from headway.server.settings import ServerSettings
@@ -56,11 +56,14 @@ def server_settings(settings: Settings) -> ServerSettings:
         host=settings.host,
         port=settings.port,
         api_key=settings.api_key,
+        tightening_key=settings.tightening_key,
+        admin_key=settings.admin_key,
         shutdown_timeout_s=settings.shutdown_timeout,
         seed=settings.seed,
         classes=settings.service_classes,
         default_class=settings.default_class,
         policy=settings.policy,
+        policies=POLICY_NAMES,
     )
 
 

@@ -27,11 +27,11 @@ class Admission:
 
     def judge(self, request: Request, queued: int, now: float, *, idle: bool) -> ServiceClass | Refused:
         """The class it is served as, or why not. For being late nobody is refused by an idle engine."""
-        served = self._learned.classes[request.service_class]
+        served = self._learned.known[request.service_class]
         refused = self._refuse_unfit(request, queued, now)
         if refused is not None or idle or served.on_overload is Overload.ACCEPT:
             return refused or served
-        target_s = served.targets.loosened(request.loosened).ttft_s
+        target_s = served.targets.replaced(request.own).ttft_s
         if target_s is None:
             return served
         late_s = request.arrival_s + target_s
@@ -44,7 +44,7 @@ class Admission:
         if now + first_token_s <= late_s:
             return served
         if served.downgrade_to is not None:
-            return self._learned.classes[served.downgrade_to]
+            return self._learned.known[served.downgrade_to]
         again_s = self._bookings.book(now + first_token_s - target_s, served.level, work_s) - now
         promise = f"class {served.name} promises it within {target_s:.1f} s"
         text = f"the first token would come {first_token_s:.1f} s from now, and {promise}"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from headway.core.ports import Clock, Executor, ExecutorDied, Inbox, Sink
 from headway.core.scheduler import Scheduler
-from headway.core.types import Cancel, Event
+from headway.core.types import Cancel, Event, Retune, Retuned
 
 
 @dataclass(eq=False)
@@ -43,6 +43,9 @@ class Engine:
         for letter in self.inbox.take(now):
             if isinstance(letter, Cancel):
                 events += self.scheduler.cancel(letter, now)
+            elif isinstance(letter, Retune):
+                self.scheduler.retune({each.name: each for each in letter.classes}, letter.policy)
+                events.append(Retuned(letter.id, now))
             else:
                 events += self.scheduler.add(letter, now)
         wake_s = None

@@ -44,13 +44,17 @@ class Learned:
     def __init__(self, classes: Mapping[str, ServiceClass], profile: Profile) -> None:
         self.forecast = Forecast(profile)
         self.records: dict[str, Record] = {}
+        self.known: dict[
+            str, ServiceClass
+        ] = {}  # those that are no more, too: who asked for one may still come
         self.retune(classes)
         self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
         self.steps = 0
-        self.last_step_s = 0.0
+        self.last_step_s = self.least_gap_s = 0.0  # no stream is kept to less than the latter
 
     def retune(self, classes: Mapping[str, ServiceClass]) -> None:
         self.classes = classes
+        self.known |= classes
         self.records |= {name: Record() for name in classes if name not in self.records}
 
     def observe(self, load: Load, step_s: float) -> None:
@@ -59,6 +63,7 @@ class Learned:
         self.last_step_s = step_s
         if self.steps % reviewed_every == 0:
             bare_s = self.forecast.seconds(bare)
+            self.least_gap_s = bare_s / surely_over
             self.infeasible = tuple(pair for name in self.classes for pair in self._infeasible(name, bare_s))
 
     def _infeasible(self, name: str, bare_s: float) -> Iterator[tuple[str, str]]:
@@ -85,4 +90,4 @@ class Learned:
         """The gap between tokens that keeps a class's promise. inf: it has none, or one nobody can keep."""
         if (name, "itl") in self.infeasible:
             return inf
-        return pace_s(self.classes[name].targets, self.records[name].output_p90)
+        return pace_s(self.known[name].targets, self.records[name].output_p90)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from headway.core.types import Batch, Cancel, Event, Request, Result
+from headway.core.types import Batch, Event, Letter, Result
 
 
 class Clock(Protocol):
@@ -12,11 +12,11 @@ class Clock(Protocol):
 
 
 class Inbox(Protocol):
-    def take(self, now: float) -> list[Request | Cancel]:
-        """Every arrival and cancel that is due, in order; each is given once. Never blocks."""
+    def take(self, now: float) -> Sequence[Letter]:
+        """Every letter that is due, in order; each is given once. Never blocks."""
 
     def wait(self, until: float | None) -> bool:
-        """Return on an arrival, a cancel, the completion of the oldest batch, or at `until` (None: no limit).
+        """Return on a letter, the completion of the oldest batch, or at `until` (None: no limit).
         False: closed, and nothing is left to take."""
 
 

@@ -3,7 +3,7 @@ Owns the batches in flight, and how a request begins and ends. Who comes first i
 its ranking is granted is `step.py`'s, who holds blocks is `residency.py`'s."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from headway.core.account import HOST, PREEMPTION, PREFILL, QUEUE, to_ns
@@ -12,7 +12,8 @@ from headway.core.forecast import SMALL_CPU, Profile
 from headway.core.learned import Learned
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
-from headway.core.policies.preference import Policy, View
+from headway.core.policies import POLICIES, Policy
+from headway.core.policies.preference import View
 from headway.core.residency import Residency
 from headway.core.sequence import Sequence
 from headway.core.slo import BUILT_IN, ServiceClass
@@ -34,6 +35,7 @@ class Scheduler:
         memory: MemoryRule,
         *,
         classes: Mapping[str, ServiceClass] = BUILT_IN,
+        policies: Mapping[str, Callable[[], Policy]] = POLICIES,  # those that it may change to
         profile: Profile = SMALL_CPU,
         exclusive: bool = False,  # the executor takes several batches, but a sequence in one at a time
     ) -> None:
@@ -41,6 +43,7 @@ class Scheduler:
         self.policy = policy
         self.residency = Residency(limits, memory)
         self.learned = Learned(classes, profile)
+        self._policies = policies
         self._exclusive = exclusive
         self._policy_state = policy.first_state
         self._admission = Admission(self.residency, self.learned)
@@ -90,12 +93,15 @@ class Scheduler:
     def _everyone(self) -> list[Sequence]:
         return [s for choices in self._live.values() for s in choices]
 
-    def retune(self, classes: Mapping[str, ServiceClass], policy: Policy) -> None:
-        """Other classes and another policy from the next plan on, for all; a contract outlives its class."""
+    def retune(self, classes: Mapping[str, ServiceClass], policy: str | None) -> None:
+        """Other classes, and if named another policy, from the next plan on, for all. Who has a class that is
+        no more, or comes with one, has it as it last was."""
         self.learned.retune(classes)
-        self.policy, self._policy_state = policy, policy.first_state
+        if policy is not None:
+            self.policy = self._policies[policy]()
+            self._policy_state = self.policy.first_state
         for sequence in self._everyone():
-            self._serve_as(sequence, classes.get(sequence.service_class.name, sequence.service_class))
+            self._serve_as(sequence, self.learned.known[sequence.service_class.name])
         self.residency.reorder()
 
     def plan(self, now: float) -> Plan:

@@ -23,7 +23,7 @@ from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, R
 class Sequence:
     __slots__ = (
         "account", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s",
+        "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s", "late_gap_s",
         "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request", "sampling",
         "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
@@ -52,12 +52,13 @@ class Sequence:
         self.first_token_s: float | None = None
         self.last_token_s = inf
         self.due_s = inf  # when its next token must be there; before the first one nobody reads it
-        self.missed = False  # a target is missed for good
 
     def serve_as(self, service_class: ServiceClass, level: int, record: Record) -> None:
         """Take a class's contract. Who is senior never gives way to who is junior."""
         self.service_class = service_class
-        self.targets = service_class.targets.loosened(self.request.loosened)
+        self.targets = service_class.targets.replaced(self.request.own)
+        self.late_gap_s = max(self.targets.itl_s or 0.0, service_class.itl_p95_s or 0.0)  # by the record
+        self.missed = False  # a target is missed for good
         self.level = level
         self.seniority = (level, self.id)
         self.record = record
@@ -126,8 +127,8 @@ class Sequence:
             self.tokens.append(token)
             if self.first_token_s is None:
                 self.first_token_s = at_s
-            elif targets.itl_s is not None:
-                self.record.gap(at_s - self.last_token_s > targets.itl_s)
+            elif self.late_gap_s:
+                self.record.gap(at_s - self.last_token_s > self.late_gap_s)
             self.last_token_s = at_s
             logprob = outcome.logprobs[i] if outcome.logprobs else None
             events.append(Token(request.id, choice, token, at_s, logprob))

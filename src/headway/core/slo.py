@@ -23,10 +23,10 @@ class Targets(NamedTuple):
     itl_s: float | None = None  # between neighbouring tokens: of 95 in 100 gaps of a request
     deadline_s: float | None = None  # arrival to last token
 
-    def loosened(self, by: "Targets") -> "Targets":
-        """The later of each; `by` neither tightens a target nor makes one."""
-        pairs = zip(self, by, strict=True)
-        return Targets(*(mine if mine is None or own is None else max(mine, own) for mine, own in pairs))
+    def replaced(self, own: "Targets") -> "Targets":
+        """With a request's own in their place; where there is no target, none is made."""
+        pairs = zip(self, own, strict=True)
+        return Targets(*(mine if mine is None or its is None else its for mine, its in pairs))
 
 
 NO_TARGETS = Targets()

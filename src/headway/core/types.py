@@ -1,4 +1,4 @@
-"""What crosses the core's borders: requests and cancels in, batches out, results in, events out. Everything
+"""What crosses the core's borders: letters in, batches out, results in, events out. Everything
 is frozen or a named tuple; who receives an array does not change it."""
 
 from array import array
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from headway.core.slo import NO_TARGETS, Targets
+from headway.core.slo import NO_TARGETS, ServiceClass, Targets
 
 type_code = "i"  # of every token array: four bytes a token, one object however long the prompt
 
@@ -61,7 +61,7 @@ class Request:
     arrival_s: float
     choices: int = 1
     service_class: str = "chat"
-    loosened: Targets = NO_TARGETS  # the request's own targets, where they are later than its class's
+    own: Targets = NO_TARGETS  # these stand in place of its class's, where that has such a target
     cache_salt: bytes = b""
     retries: int = 0  # so many times its client has asked before, and been refused
 
@@ -71,6 +71,14 @@ class Cancel(NamedTuple):
     choice: int | None = None  # None: all of the request's
     reason: Reason = Reason.CANCELLED
     keep: int | None = None  # output tokens that count (a stop string was found there); None: all so far
+
+
+class Retune(NamedTuple):
+    """What is promised from the next plan on, and by which policy; None: the one that there is."""
+
+    id: int
+    classes: tuple[ServiceClass, ...]
+    policy: str | None = None
 
 
 class Joined(NamedTuple):
@@ -206,4 +214,10 @@ class Stepped(NamedTuple):
     infeasible: tuple[tuple[str, str], ...] = ()  # (class, target) that no load, however small, would meet
 
 
-Event = Accepted | Refused | Token | PromptScored | Finished | Stepped
+class Retuned(NamedTuple):
+    id: int
+    at_s: float
+
+
+Letter = Request | Cancel | Retune
+Event = Accepted | Refused | Token | PromptScored | Finished | Stepped | Retuned

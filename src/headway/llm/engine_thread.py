@@ -13,7 +13,7 @@ from threading import Condition, Lock, Thread
 
 from headway.build import Built, Told, build_engine
 from headway.config import Settings
-from headway.core.types import Cancel, Event, Finished, Refused, Request, Sampling, Stepped
+from headway.core.types import Cancel, Event, Finished, Refused, Request, Retuned, Sampling, Stepped
 from headway.sizing import Facts
 
 
@@ -85,6 +85,7 @@ class Switchboard:
                 if self.on_step is not None:
                     self.on_step(event)
                 continue
+            assert not isinstance(event, Retuned), "nobody asks for it here"
             self._listeners[event.request_id](event)
             if isinstance(event, Finished | Refused):
                 del self._listeners[event.request_id]

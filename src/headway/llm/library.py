@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 from headway.build import Told
 from headway.config import Settings
-from headway.core.types import Accepted, Cancel, Event, Refused, Sampling, Stepped
+from headway.core.types import Accepted, Cancel, Event, Refused, Retuned, Sampling, Stepped
 from headway.hub import resolve
 from headway.llm.door import (
     BadRequest,
@@ -193,7 +193,7 @@ class LLM:
             raise event
         if isinstance(event, Refused):
             raise BadRequest(event.message)
-        if isinstance(event, Accepted | Stepped):
+        if isinstance(event, Accepted | Stepped | Retuned):
             return None
         cancel = assembly.add(event)
         if cancel is not None:

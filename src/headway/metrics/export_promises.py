@@ -8,16 +8,17 @@ from headway.core.types import Shares
 from headway.metrics.families import counter, gauge, histogram_family
 from headway.metrics.ledger import Ledger
 from headway.metrics.promises import SLOS
+from headway.metrics.trial import OUTCOMES
 
 
 def promise_metrics(ledger: Ledger) -> Iterator[Metric]:
-    """Every class with each of its targets, from the start on."""
+    """Every class with each of its targets, from the start on; a count once shown stays."""
     labels = ("class", "slo")
     promised = [
         (name, slo)
-        for name, service_class in ledger.classes.items()
-        for slo, target in zip(SLOS, service_class.targets, strict=True)
-        if target is not None
+        for name, kept in ledger.kept.items()
+        for slo, target in zip(SLOS, ledger.known[name].targets, strict=True)
+        if target is not None or kept.attained[slo] or kept.violated[slo]
     ]
     attained = [((name, slo), ledger.kept[name].attained[slo]) for name, slo in promised]
     yield counter(
@@ -36,6 +37,10 @@ def promise_metrics(ledger: Ledger) -> Iterator[Metric]:
     ]
     words = "Where the time of a complete answer went."
     yield histogram_family("headway:time_share_seconds", words, ("class", "share"), shares)
+    retunes = [((outcome,), ledger.retunes[outcome]) for outcome in OUTCOMES]
+    yield counter("headway:retunes", "Live changes by what became of them.", ("outcome",), retunes)
+    words = "1 while a live change may still be rolled back."
+    yield gauge("headway:retune_on_trial", words, (), [((), float(ledger.on_trial))])
     yield from _outlook(ledger)
 
 

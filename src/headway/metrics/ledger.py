@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from headway.core.slo import BUILT_IN, ServiceClass
+from headway.core.slo import BUILT_IN, ServiceClass, Targets
 from headway.core.types import (
     Accepted,
     Event,
@@ -19,13 +19,15 @@ from headway.core.types import (
     Reason,
     Refused,
     Request,
+    Retuned,
     Shares,
     Stepped,
     Token,
 )
 from headway.metrics.histogram import Histogram, latency_bounds, ratio_bounds, token_bounds
-from headway.metrics.promises import Course, Kept, Verdict, callers_fault, refused, whole
+from headway.metrics.promises import Course, Kept, Outcome, callers_fault, p95_gap_s, whole
 from headway.metrics.telling import Teller
+from headway.metrics.trial import Stretch
 
 
 class Standing(NamedTuple):
@@ -38,6 +40,9 @@ class Standing(NamedTuple):
     slots_unused: int  # in used blocks, holding no computed token
 
 
+most_stamps = 1_000  # of an open stream whose gaps are looked at
+
+
 def _stamps() -> "defaultdict[int, array[float]]":
     return defaultdict(lambda: array("d"))
 
@@ -46,6 +51,7 @@ def _stamps() -> "defaultdict[int, array[float]]":
 class OpenRequest:
     arrival_s: float
     service_class: str
+    promised: Targets
     prompt_tokens: int
     choices: int  # that have not ended
     course: Course
@@ -70,8 +76,11 @@ class Ledger:
     """`classes`: what is promised to whom."""
 
     def __init__(self, classes: Mapping[str, ServiceClass] = BUILT_IN) -> None:
-        self.classes = classes
-        self.kept = {name: Kept() for name in classes}
+        self.known: dict[str, ServiceClass] = {}  # those that are no more, too, as they last were
+        self.kept: dict[str, Kept] = {}  # of those
+        self.retune(classes)
+        self.retunes: Counter[str] = Counter()  # live changes, by what became of them
+        self.on_trial = False  # the last one
         self._teller = Teller()
         self.open: dict[int, OpenRequest] = {}
         self.latencies: dict[str, Latencies] = {}  # by class
@@ -91,12 +100,19 @@ class Ledger:
         self.last_step: Stepped | None = None
         self.standing: Standing | None = None  # None until the engine has said
 
+    def retune(self, classes: Mapping[str, ServiceClass]) -> None:
+        """What is promised from now on; whoever is here was promised what held when it came."""
+        self.classes = classes
+        self.known |= classes
+        self.kept |= {name: Kept() for name in classes if name not in self.kept}
+
     def opened(self, request: Request) -> None:
         """Before the request's first event."""
         name, prompt_tokens = request.service_class, len(request.prompt)
-        targets = self.classes[name].targets.loosened(request.loosened)
-        course = Course(request.arrival_s, targets)
-        self.open[request.id] = OpenRequest(request.arrival_s, name, prompt_tokens, request.choices, course)
+        promised, course = self.known[name].targets, Course(request.arrival_s, request.own)
+        self.open[request.id] = OpenRequest(
+            request.arrival_s, name, promised, prompt_tokens, request.choices, course
+        )
         self.latencies.setdefault(request.service_class, Latencies())
 
     def add(self, events: Iterable[Event]) -> None:
@@ -113,7 +129,7 @@ class Ledger:
                     self.accepted[request.service_class] += request.choices
                 case Refused():
                     self._refuse(event)
-                case PromptScored():
+                case PromptScored() | Retuned():
                     continue
 
     def _token(self, event: Token) -> None:
@@ -138,18 +154,19 @@ class Ledger:
         request.choices -= 1
         if request.choices == 0:
             del self.open[event.request_id]
-            self._judge(event.request_id, request, request.course.verdict(), event.at_s)
+            self._judge(event.request_id, request, request.course.outcome(event.at_s))
 
     def _refuse(self, event: Refused) -> None:
         request = self.open.pop(event.request_id)
         self.refused[request.service_class, event.reason] += 1
         if event.reason not in callers_fault:
-            self._judge(event.request_id, request, refused(request.course.targets), event.at_s)
+            self._judge(event.request_id, request, Outcome(event.at_s, request.course.own, failed=True))
 
-    def _judge(self, request_id: int, request: OpenRequest, verdict: Verdict, at_s: float) -> None:
-        self.kept[request.service_class].add(verdict, at_s)
+    def _judge(self, request_id: int, request: OpenRequest, outcome: Outcome) -> None:
+        name, verdict = request.service_class, outcome.verdict(request.promised)
+        self.kept[name].add(verdict, outcome)
         if verdict.missed:
-            self._teller.missed(request.service_class, request_id, verdict, request.course.spent_ns, at_s)
+            self._teller.missed(name, request_id, verdict, request.course.spent_ns, outcome.at_s)
 
     def _observe_whole(self, request: OpenRequest, event: Finished) -> None:
         """An answer ends with its last token that counts, not when a stop string's cancel had come."""
@@ -187,6 +204,25 @@ class Ledger:
         self.standing = standing
 
     # ---- now
+
+    def stretch(self, since_s: float, now_s: float) -> Stretch:
+        """What a live change is judged by."""
+        unfinished = self.so_far(now_s)
+        outcomes = {name: (*kept.lately, *unfinished.get(name, ())) for name, kept in self.kept.items()}
+        return Stretch(since_s, now_s, outcomes)
+
+    def so_far(self, now_s: float) -> dict[str, list[Outcome]]:
+        """By class, what open requests would be if their clients left now."""
+        found: dict[str, list[Outcome]] = {}
+        for request in self.open.values():
+            waited_s, stamps = now_s - request.arrival_s, request.token_s.values()
+            first_s = max((s[0] - request.arrival_s for s in stamps), default=waited_s)
+            gap_s = max((p95_gap_s(s[-most_stamps:]) for s in stamps), default=0.0)
+            worst_s = (first_s, gap_s, waited_s)
+            failed = request.course.failed
+            outcome = Outcome(now_s, request.course.own, worst_s, failed=failed, left=True)
+            found.setdefault(request.service_class, []).append(outcome)
+        return found
 
     @property
     def running(self) -> int:

@@ -18,6 +18,7 @@ SLOS = ("ttft", "itl", "e2e")  # in the order of Targets
 whole = (Reason.STOP, Reason.LENGTH)  # ends of answers; what is cut short has no latency to compare
 callers_fault = (Refusal.TOO_LONG, Refusal.NEVER_FITS)  # no promise was given
 recent_s = 60
+most_lately = 1_000  # requests of a class whose courses are kept, for a live change to be judged by
 
 
 class Miss(NamedTuple):
@@ -36,12 +37,38 @@ class Verdict(NamedTuple):
     output_tokens: int
 
 
+class Outcome(NamedTuple):
+    """What came of a request by `at_s`, whatever was promised."""
+
+    at_s: float
+    own: Targets  # that it brought, in place of its class's
+    worst_s: tuple[float, ...] = (0.0, 0.0, 0.0)  # in the order of Targets
+    output_tokens: int = 0
+    failed: bool = False
+    left: bool = False  # before its end
+
+    def verdict(self, promised: Targets) -> Verdict:
+        attained: list[str] = []
+        missed: list[Miss] = []
+        targets = promised.replaced(self.own)
+        for slo, took_s, target_s in zip(SLOS, self.worst_s, targets, strict=True):
+            if target_s is None:
+                continue
+            if self.failed or took_s > target_s:
+                missed.append(Miss(slo, None if self.failed else took_s, target_s))
+            elif not self.left:
+                attained.append(slo)
+        is_good = not (self.failed or self.left or missed)
+        counts = not self.left or bool(missed)
+        return Verdict(tuple(attained), tuple(missed), is_good, counts, self.output_tokens)
+
+
 @dataclass(slots=True)
 class Course:
-    """What came of a request so far: over its choices the slowest counts."""
+    """What came of a request's ended choices: the slowest counts."""
 
     arrival_s: float
-    targets: Targets
+    own: Targets
     worst_s: list[float] = field(default_factory=lambda: [0.0] * len(SLOS))
     output_tokens: int = 0
     failed: bool = False
@@ -60,24 +87,8 @@ class Course:
         seconds = (first_s - self.arrival_s, p95_gap_s(counted), last_s - self.arrival_s)
         self.worst_s = list(map(max, self.worst_s, seconds))
 
-    def verdict(self) -> Verdict:
-        attained: list[str] = []
-        missed: list[Miss] = []
-        for slo, took_s, target_s in zip(SLOS, self.worst_s, self.targets, strict=True):
-            if target_s is None:
-                continue
-            if self.failed or took_s > target_s:
-                missed.append(Miss(slo, None if self.failed else took_s, target_s))
-            elif not self.left:
-                attained.append(slo)
-        is_good = not (self.failed or self.left or missed)
-        counts = not self.left or bool(missed)
-        return Verdict(tuple(attained), tuple(missed), is_good, counts, self.output_tokens)
-
-
-def refused(targets: Targets) -> Verdict:
-    misses = [Miss(slo, None, s) for slo, s in zip(SLOS, targets, strict=True) if s is not None]
-    return Verdict((), tuple(misses), is_good=False, counts=True, output_tokens=0)
+    def outcome(self, at_s: float) -> Outcome:
+        return Outcome(at_s, self.own, tuple(self.worst_s), self.output_tokens, self.failed, self.left)
 
 
 def p95_gap_s(stamps: Sequence[float]) -> float:
@@ -106,9 +117,11 @@ class Kept:
         self.requests = 0
         self.good = 0
         self.good_tokens = 0  # output tokens of those
+        self.lately: deque[Outcome] = deque(maxlen=most_lately)
         self._recent: deque[tuple[int, int, int]] = deque()  # second, requests, good; one entry a second
 
-    def add(self, verdict: Verdict, at_s: float) -> None:
+    def add(self, verdict: Verdict, outcome: Outcome) -> None:
+        self.lately.append(outcome)
         if not verdict.counts:
             return
         self.attained.update(verdict.attained)
@@ -116,7 +129,7 @@ class Kept:
         self.requests += 1
         self.good += verdict.is_good
         self.good_tokens += verdict.output_tokens if verdict.is_good else 0
-        second, requests, good = int(at_s), 0, 0
+        second, requests, good = int(outcome.at_s), 0, 0
         if self._recent and self._recent[-1][0] >= second:
             second, requests, good = self._recent.pop()
         self._recent.append((second, requests + 1, good + verdict.is_good))

@@ -10,6 +10,7 @@ from headway.server.guard import Guard
 from headway.server.model_routes import model_routes
 from headway.server.openapi import describe_bodies
 from headway.server.services import Services
+from headway.server.slo_routes import slo_routes
 from headway.server.state_routes import state_routes
 
 
@@ -17,7 +18,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Headway", version=services.version, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for routes in (generate_routes, model_routes, state_routes):
+    for routes in (generate_routes, model_routes, slo_routes, state_routes):
         app.include_router(routes(services))
     answer_errors(app)
 

@@ -17,6 +17,7 @@ from headway.server.engine_process import EngineProcess
 from headway.server.services import Services
 from headway.server.settings import ServerSettings
 from headway.server.slo import slo_json
+from headway.server.tuning import Tuning
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer
 
@@ -35,6 +36,7 @@ async def connected(
     ledger = Ledger(settings.classes)
     client = EngineClient(ledger, step_limit_s=settings.step_limit_s, told=told)
     await client.connect(engine.connection)
+    tuning = Tuning(settings, client, ledger)
     watching = asyncio.create_task(_watch(engine, client))
 
     def outlook() -> Outlook:
@@ -49,11 +51,13 @@ async def connected(
                 door=Door(client, tokenizer, template, threads, settings.seed),
                 threads=threads,
                 exposition=exposition(ledger, settings.model, outlook),
-                promises=lambda: slo_json(ledger, settings.policy, now_s()),
+                tuning=tuning,
+                promises=lambda: slo_json(ledger, tuning, now_s()),
                 version=version("headway"),
             )
         finally:
             watching.cancel()
+            tuning.close()
             await client.close()
 
 

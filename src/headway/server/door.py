@@ -98,7 +98,7 @@ class Door:
                     arrival_s=arrival_s,
                     choices=body.n or 1,
                     service_class=service_class.name,
-                    loosened=service_class.loosened,
+                    own=service_class.own,
                     cache_salt=(body.cache_salt or "").encode(),
                 )
             )

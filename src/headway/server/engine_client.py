@@ -8,24 +8,16 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
-from headway.core.types import (
-    Cancel,
-    Event,
-    Finished,
-    Logprob,
-    PromptScored,
-    Reason,
-    Refused,
-    Request,
-    Stepped,
-    Token,
-)
+from headway.core.slo import ServiceClass
+from headway.core.types import Cancel, Event, Request, Retuned, Stepped
 from headway.metrics.ledger import Ledger
+from headway.server.listening import EngineGone, Listening
 from headway.server.wire import (
     BadFrame,
+    Change,
     Events,
     Facts,
     Failed,
@@ -43,8 +35,6 @@ from headway.server.wire import (
 log = logging.getLogger("headway.bridge")
 
 hung_after_s = 1.5  # seven heartbeats that did not come
-unread_bytes = 64 << 20  # held for one listener, about; beyond it its requests are cancelled
-_event_bytes, _score_bytes = 200, 100  # what one takes in memory
 _read_bytes = 1 << 18
 
 
@@ -54,85 +44,6 @@ class EngineState(StrEnum):
     DRAINING = "draining"  # open requests go on, new ones are not taken
     HUNG = "hung"  # it is there and says nothing, or its step does not end
     DEAD = "dead"
-
-
-class EngineGone(Exception):
-    """The engine ended, or was told to; what it held is lost. The message is for the caller."""
-
-
-class TooSlow(Exception):
-    """A listener left too much unread; its requests are cancelled."""
-
-
-class Listening:
-    """The events of one or several requests, in order, as lists of all that came since the last look.
-
-    Close it when nobody listens any more: what is still open is cancelled.
-    """
-
-    def __init__(self, client: "EngineClient", requests: Sequence[Request]) -> None:
-        self._client = client
-        self._open = {request.id: request.choices for request in requests}
-        self._events: list[Event] = []
-        self._unread_bytes = 0
-        self._changed = asyncio.Event()
-        self._broken: Exception | None = None
-
-    def hear(self, event: Event) -> None:
-        assert not isinstance(event, Stepped)
-        if isinstance(event, Finished | Refused):
-            self._count_end(event)
-        if self._broken is None:
-            self._events.append(event)
-            self._unread_bytes += _held_bytes(event)
-            if self._unread_bytes > unread_bytes:
-                self._broken = TooSlow("the answer was made faster than it could be taken")
-                self.close()
-        self._changed.set()
-
-    def _count_end(self, event: Finished | Refused) -> None:
-        left = 0 if isinstance(event, Refused) else self._open[event.request_id] - 1
-        if left:
-            self._open[event.request_id] = left
-        else:
-            del self._open[event.request_id]
-            self._client.forget(event.request_id)
-
-    def break_off(self, error: Exception) -> None:
-        """The events so far can still be read; then the error comes."""
-        for request_id in self._open:
-            self._client.forget(request_id)
-        self._open.clear()
-        self._broken = self._broken or error
-        self._changed.set()
-
-    async def next(self) -> list[Event]:
-        """At least one event. Not to be called after the last. Raises EngineGone and TooSlow."""
-        while not self._events:
-            if self._broken is not None:
-                raise self._broken
-            self._changed.clear()
-            await self._changed.wait()
-        events, self._events, self._unread_bytes = self._events, [], 0
-        return events
-
-    def cancel(self, request_id: int, choice: int, reason: Reason, keep: int | None) -> None:
-        """End one choice; its Finished will still come."""
-        if request_id in self._open:
-            self._client.cancel(Cancel(request_id, choice, reason, keep))
-
-    def close(self) -> None:
-        for request_id in self._open:
-            self._client.cancel(Cancel(request_id))
-
-
-def _held_bytes(event: Event) -> int:
-    scored: tuple[Logprob, ...] = ()
-    if isinstance(event, Token) and event.logprob is not None:
-        scored = (event.logprob,)
-    elif isinstance(event, PromptScored):
-        scored = event.logprobs
-    return _event_bytes + _score_bytes * sum(1 + len(one.top) for one in scored)
 
 
 class EngineClient:
@@ -159,6 +70,7 @@ class EngineClient:
         self._reading: asyncio.Task[None] | None = None
         self._heard_s = self._moved_s = time.monotonic()  # any word; a step's end, or nothing to step through
         self._listening: dict[int, Listening] = {}
+        self._changes: dict[int, asyncio.Future[float]] = {}
         self._next_id = 0
 
     # ---- how it is
@@ -198,7 +110,7 @@ class EngineClient:
         if self._closed_for is not None:
             raise EngineGone(self._closed_for)
         assert self.facts is not None, "nothing is asked of an engine that has not loaded"
-        listening = Listening(self, requests)
+        listening = Listening(requests, self.cancel, self.forget)
         for request in requests:
             frame = request_frame(request)
             self._ledger.opened(request)
@@ -209,6 +121,18 @@ class EngineClient:
     def cancel(self, cancel: Cancel) -> None:
         """Crossing the request's own end is no error."""
         self._send(to_frame(Withdraw(cancel)))
+
+    def retune(self, classes: Iterable[ServiceClass], policy: str | None) -> "asyncio.Future[float]":
+        """Hand a change in, behind all that was handed in before. Gives the moment from which it holds.
+
+        Raises EngineGone, now or when it is awaited.
+        """
+        if self._closed_for is not None:
+            raise EngineGone(self._closed_for)
+        change = Change(self.new_id(), tuple(classes), policy)
+        applied = self._changes[change.id] = asyncio.get_running_loop().create_future()
+        self._send(to_frame(change))
+        return applied
 
     def forget(self, request_id: int) -> None:
         self._listening.pop(request_id, None)
@@ -232,6 +156,11 @@ class EngineClient:
         self._closed_for = self._closed_for or why
         for listening in set(self._listening.values()):
             listening.break_off(EngineGone(why))
+        for applied in self._changes.values():
+            if not applied.done():
+                applied.set_exception(EngineGone(why))
+                applied.exception()  # it counts as seen: perhaps nobody waits any more
+        self._changes.clear()
 
     def lost(self, why: str) -> None:
         """The engine has ended. May be said more than once."""
@@ -290,5 +219,12 @@ class EngineClient:
     def _hand_out(self, events: Sequence[Event]) -> None:
         self._ledger.add(events)
         for event in events:
-            if not isinstance(event, Stepped) and event.request_id in self._listening:
+            if isinstance(event, Retuned):
+                self._took(event)
+            elif not isinstance(event, Stepped) and event.request_id in self._listening:
                 self._listening[event.request_id].hear(event)
+
+    def _took(self, event: Retuned) -> None:
+        applied = self._changes.pop(event.id)
+        if not applied.done():
+            applied.set_result(event.at_s)

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
 
-from headway.core.types import Cancel, Event, PromptScored, Request
+from headway.core.types import Event, Letter, PromptScored
 from headway.server.wire import (
     BadFrame,
     Frame,
@@ -75,9 +75,9 @@ class Bridge:
                 self._outgoing.appendleft(rest)
         return None
 
-    def receive(self) -> list[Request | Cancel]:
+    def receive(self) -> list[Letter]:
         """Every letter that has arrived whole."""
-        letters: list[Request | Cancel] = []
+        letters: list[Letter] = []
         while self.open:
             try:
                 data = self.connection.recv(_read_bytes)
@@ -107,7 +107,7 @@ class SocketInbox:
         self._bridge = bridge
         self._pulse: Pulse | None = None
         self._next_beat_s = inf
-        self._letters: deque[Request | Cancel] = deque()
+        self._letters: deque[Letter] = deque()
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._waker, False)
@@ -124,7 +124,7 @@ class SocketInbox:
         except BlockingIOError:
             return  # the pipe is full: it will wake
 
-    def take(self, now: float) -> list[Request | Cancel]:
+    def take(self, now: float) -> list[Letter]:
         self._letters += self._bridge.receive()
         letters = list(self._letters)
         self._letters.clear()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from headway.server.answer import EventStream, while_connected, whole
 from headway.server.door import Asked
 from headway.server.generation import Generation
+from headway.server.keys import may_tighten
 from headway.server.openapi import takes
 from headway.server.schema import Chat, Completion, Generate
 from headway.server.service_class import AskedClass, asked_class
@@ -56,8 +57,8 @@ async def _receive(request: Request, services: Services, kind: type[B]) -> Recei
 
 
 def _service_class(request: Request, services: Services, body: Generate) -> AskedClass:
-    settings = services.settings
-    return asked_class(body, request.headers, settings.classes, settings.default_class)
+    classes, default = services.tuning.in_force.classes, services.settings.default_class
+    return asked_class(body, request.headers, classes, default, may_tighten=may_tighten(request))
 
 
 async def _answer(request: Request, services: Services, body: Generate, asked: Asked) -> Response:

@@ -25,8 +25,9 @@ from headway.core.types import (
 )
 from headway.server.choice import Choice, Delta
 from headway.server.door import Asked
-from headway.server.engine_client import EngineClient, EngineGone, Listening, TooSlow
+from headway.server.engine_client import EngineClient
 from headway.server.errors import ApiError
+from headway.server.listening import EngineGone, Listening, TooSlow
 from headway.text.tokenizer import Tokenizer
 
 log = logging.getLogger("headway.server")

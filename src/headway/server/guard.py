@@ -1,11 +1,9 @@
 """What every request passes before a route sees it: an id, checks of head, host and key, a line in the log.
 
-Owns decisions on the raw request. What is not expressly open needs the key; nothing of a key is ever logged.
+Owns decisions on the raw request. What is not expressly open needs a key; nothing of a key is ever logged.
 """
 
 import asyncio
-import hashlib
-import hmac
 import logging
 import re
 import secrets
@@ -17,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headway.server.errors import ApiError
+from headway.server.keys import Keys
 from headway.server.settings import ServerSettings
 from headway.server.validation import clean
 
@@ -34,7 +33,7 @@ _plain_path = re.compile(rb"/|(/[\w.~:@!$&'()*+,;=-]+)+")
 class Guard:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
-        self._key = None if settings.api_key is None else _digest(settings.api_key.encode())
+        self._keys = Keys(settings)
         self._hosts = (settings.host, *_loopback) if settings.host in _loopback else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +42,7 @@ class Guard:
         exchange = Exchange(scope, receive, send)
         try:
             self._check(scope, Headers(scope=scope))
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(self._keys.marked(scope), exchange.receive, exchange.send)
         except ApiError as error:
             await error.response()(scope, exchange.receive, exchange.send)
         except Exception:
@@ -61,8 +60,8 @@ class Guard:
             raise ApiError(431, f"{len(headers)} headers are over the limit of {most_headers}")
         self._check_host(headers)
         path: bytes = scope["raw_path"]
-        if self._key is not None and path not in open_paths:
-            self._check_key(headers.getlist("authorization"))
+        if path not in open_paths:
+            self._keys.check(headers)
         if not _is_plain(path):
             raise ApiError(404, "no such path", code="no_route")
 
@@ -75,12 +74,6 @@ class Guard:
         for origin in headers.getlist("origin"):
             if not host or _split(origin).netloc != host:
                 raise ApiError(400, "requests from other origins are not taken", code="foreign_origin")
-
-    def _check_key(self, given: list[str]) -> None:
-        scheme, _, key = (given[0] if len(given) == 1 else "").partition(" ")
-        assert self._key is not None
-        if not hmac.compare_digest(_digest(key.strip().encode()), self._key) or scheme.lower() != "bearer":
-            raise ApiError(401, "the API key is missing or wrong; send it as Authorization: Bearer KEY")
 
 
 def _is_plain(path: bytes) -> bool:
@@ -96,10 +89,6 @@ def _split(url: str) -> SplitResult:
         return urlsplit(url)
     except ValueError:
         return urlsplit("")
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()
 
 
 class Exchange:

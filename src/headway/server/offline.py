@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Message, Scope
 
 from headway.server.app import create_app
 from headway.server.assembly import connected
-from headway.server.engine_client import EngineClient, EngineGone
+from headway.server.engine_client import EngineClient
 from headway.server.engine_process import EngineProcess
+from headway.server.listening import EngineGone
 from headway.server.settings import ServerSettings
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import Tokenizer

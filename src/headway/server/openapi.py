@@ -6,9 +6,9 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from headway.server.schema import Chat, Completion, Detokenize, Tokenize
+from headway.server.schema import Chat, Completion, Detokenize, Tokenize, Tune
 
-_bodies = (Chat, Completion, Tokenize, Detokenize)
+_bodies = (Chat, Completion, Tokenize, Detokenize, Tune)
 _refs = "#/components/schemas/{model}"
 
 

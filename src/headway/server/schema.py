@@ -119,6 +119,21 @@ class Chat(Generate):
     top_logprobs: int | None = whole(0, fields.most_logprobs)
 
 
+class Tune(BaseModel):
+    """A live change. What is misspelt is refused: nothing here is done by halves."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    classes: str | None = text(fields.classes_characters, 1)
+    remove: Annotated[list[str], Field(fail_fast=True, max_length=fields.most_removed)] | None = Field(
+        None, description=f"a list of at most {fields.most_removed} names of classes"
+    )
+    policy: str | None = text(fields.name_characters, 1)
+    window_s: float | None = number(*fields.window_s_range)
+    tolerance: float | None = number(0, 1)
+    rollback: bool | None = switch()
+
+
 class Tokenize(Body):
     """Either a prompt or messages."""
 

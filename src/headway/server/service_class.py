@@ -1,10 +1,10 @@
-"""Which service class a request is served as, and how much later than its promises it may come.
+"""Which service class a request is served as, and which targets it brings in place of that class's.
 
 Owns the one table from what clients can say to a class, and the way back to OpenAI's words. Pure.
 """
 
 from collections.abc import Mapping
-from math import isfinite
+from math import nan
 from typing import NamedTuple
 
 from starlette.datastructures import Headers
@@ -28,14 +28,14 @@ short_answer = 256  # tokens: whoever wants no stream and at most so many waits 
 _said = {"batch": "flex", "interactive": "scale"}  # the way back, for classes that no such word asked for
 _prefixes = ("x-slo-", "x-llm-d-slo-")
 _targets = {"ttft-ms": "ttft_s", "tpot-ms": "itl_s"}
-_most_ms = 1e9  # eleven days
+_least_ms, _most_ms = 1.0, 1e9  # eleven days
 
 
 class AskedClass(NamedTuple):
     """The class that a request asks for, in whatever way."""
 
     name: str
-    loosened: Targets = Targets()
+    own: Targets = Targets()  # in place of the class's
     tier: str | None = None  # OpenAI's word that asked for it; `default` where nobody did
 
     def tier_of(self, served: str) -> str:
@@ -46,7 +46,12 @@ class AskedClass(NamedTuple):
 
 
 def asked_class(
-    body: Generate, headers: Headers, classes: Mapping[str, ServiceClass], default: str | None
+    body: Generate,
+    headers: Headers,
+    classes: Mapping[str, ServiceClass],
+    default: str | None,
+    *,
+    may_tighten: bool = False,
 ) -> AskedClass:
     """The first that speaks: `service_tier`, `priority`, `default`, and what is known on arrival.
 
@@ -66,7 +71,7 @@ def asked_class(
         name, tier = default, None
     else:
         name, tier = _of_arrival(body), "default"
-    return AskedClass(name, _loosened(headers, classes[name]), tier)
+    return AskedClass(name, _own(headers, classes[name], may_tighten=may_tighten), tier)
 
 
 def _of_priority(priority: int) -> str:
@@ -84,15 +89,15 @@ def _of_arrival(body: Generate) -> str:
     return "interactive" if not body.stream and most is not None and most <= short_answer else "chat"
 
 
-def _loosened(headers: Headers, promised: ServiceClass) -> Targets:
-    """The targets that headers name, which may only be later than the class's own. Raises ApiError 400."""
+def _own(headers: Headers, promised: ServiceClass, *, may_tighten: bool) -> Targets:
+    """The targets that headers name; only some may be tighter than the class's. Raises ApiError 400."""
     own: dict[str, float] = {}
     for name, target in (
         (prefix + name, target) for prefix in _prefixes for name, target in _targets.items()
     ):
         for value in headers.getlist(name):
             own[target] = max(own.get(target, 0.0), _seconds(name, value))
-            _check_later(name, own[target], getattr(promised.targets, target), promised.name)
+            _check(name, own[target], getattr(promised.targets, target), promised.name, may_tighten)
     return Targets(**own)
 
 
@@ -100,20 +105,20 @@ def _seconds(name: str, text: str) -> float:
     try:
         ms = float(text)
     except ValueError:
-        ms = 0.0
-    if not isfinite(ms) or not 0 < ms <= _most_ms:
-        raise bad(f"header {name}: it must be a number of milliseconds above 0, up to {_most_ms:.0f}", name)
+        ms = nan
+    if not _least_ms <= ms <= _most_ms:
+        words = f"it must be a number of milliseconds from {_least_ms:g} to {_most_ms:.0f}"
+        raise bad(f"header {name}: {words}", name)
     return ms / 1e3
 
 
-def _check_later(header: str, asked_s: float, promised_s: float | None, name: str) -> None:
+def _check(header: str, asked_s: float, promised_s: float | None, name: str, may_tighten: bool) -> None:
+    asked = f"{asked_s * 1e3:g} ms"
     if promised_s is None:
-        words = (
-            f"class {name} promises nothing there, and a header cannot make a promise of {asked_s * 1e3:g} ms"
-        )
-    elif asked_s < promised_s:
-        words = f"{asked_s * 1e3:g} ms is tighter than the {promised_s * 1e3:g} ms of class {name}"
-        words += "; a header may only ask for more"
+        words = f"class {name} promises nothing there, and a header cannot make a promise of {asked}"
+    elif asked_s < promised_s and not may_tighten:
+        words = f"{asked} is tighter than the {promised_s * 1e3:g} ms of class {name}"
+        words += "; a header may only ask for more, unless the request has a key that may tighten"
     else:
         return
     raise bad(f"header {header}: {words}", header)

@@ -6,18 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pydantic import BaseModel
 from starlette.requests import Request
 
 from headway.server.body import parse, read_bytes
 from headway.server.door import Door, now_s
 from headway.server.engine_client import EngineClient, EngineState
 from headway.server.errors import ApiError
-from headway.server.schema import Body
 from headway.server.settings import ServerSettings
 from headway.server.slo import Json
+from headway.server.tuning import Tuning
 from headway.server.validation import validate
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=BaseModel)
 _checked_here = 1 << 16  # bytes
 
 _not_ready = {
@@ -41,6 +42,7 @@ class Services:
     door: Door
     threads: ThreadPoolExecutor  # for what would hold the event loop up
     exposition: Callable[[], bytes]  # the text of /metrics
+    tuning: Tuning
     promises: Callable[[], Json]  # /v1/slo
     version: str
 

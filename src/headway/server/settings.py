@@ -12,11 +12,14 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8000  # 0: a free one
     api_key: str | None = None  # None: nobody is asked for one
+    tightening_key: str | None = None  # its requests may be tighter than their class; the admin's may, too
+    admin_key: str | None = None  # None: nothing is changed from outside
     shutdown_timeout_s: float = 30.0  # how long open requests may go on after SIGTERM
     seed: int | None = None  # for requests that bring none; None: drawn
     classes: Mapping[str, ServiceClass] = field(default_factory=lambda: BUILT_IN)
     default_class: str | None = None  # of requests that name none; None: by what is known on arrival
-    policy: str = "stall-free"  # to be told, no more
+    policy: str = "stall-free"  # the engine's, to be told
+    policies: tuple[str, ...] = ()  # to which it can be changed
     body_bytes: int = 8 << 20  # the largest request body
     read_timeout_s: float = 20.0  # for a request's head, and again for its body
     send_timeout_s: float = 60.0  # a reader that takes nothing for so long has gone

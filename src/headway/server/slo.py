@@ -1,4 +1,4 @@
-"""GET /v1/slo as JSON: what is promised to whom, how much of it is kept, and what cannot be kept here."""
+"""/v1/slo as JSON: what is promised to whom, how much is kept, what cannot be kept here, what was changed."""
 
 from typing import Any
 
@@ -6,15 +6,18 @@ from headway.core.slo import ServiceClass, Targets
 from headway.metrics.ledger import Ledger
 from headway.metrics.promises import SLOS, Kept, Share, recent_s
 from headway.metrics.telling import infeasible_words
+from headway.metrics.trial import least_requests
+from headway.server.tuned import Tuned
+from headway.server.tuning import LiveChange, Tuning
 
 Json = dict[str, Any]
 
 
-def slo_json(ledger: Ledger, policy: str, now_s: float) -> Json:
+def slo_json(ledger: Ledger, tuning: Tuning, now_s: float) -> Json:
     step = ledger.last_step
     infeasible = () if step is None else step.infeasible
     return {
-        "policy": policy,
+        "policy": tuning.in_force.policy,
         "forecast_error": None if step is None else step.forecast_error,
         "recent_s": recent_s,
         "classes": [
@@ -29,7 +32,38 @@ def slo_json(ledger: Ledger, policy: str, now_s: float) -> Json:
             }
             for name, service_class in ledger.classes.items()
         ],
+        "live": None if tuning.last is None else live_json(tuning.last, tuning),
     }
+
+
+def live_json(change: LiveChange, tuning: Tuning) -> Json:
+    """A live change: what it changed, what becomes of it, and by which numbers."""
+    rule = change.rule
+    return {
+        "number": change.number,
+        "state": change.state,
+        "why": change.why or None,
+        "applied_at": tuning.at(change.applied_s),
+        "ended_at": tuning.at(change.ended_s),
+        "before": _tuned(change.before.without(change.now)),
+        "now": _tuned(change.now.without(change.before)),
+        "rollback": None
+        if rule is None
+        else {
+            "window_s": rule.window_s,
+            "tolerance": rule.tolerance,
+            "least_requests": least_requests,
+            "to": _tuned(change.back_to.without(change.now)),
+        },
+        "attainment": [
+            {"name": name, "before": _share(before), "after": _share(after)}
+            for name, before, after in tuning.compared(change)
+        ],
+    }
+
+
+def _tuned(tuned: Tuned) -> Json:
+    return {"policy": tuned.policy, "classes": [_promise(each) for each in tuned.classes.values()]}
 
 
 def _promise(service_class: ServiceClass) -> Json:

@@ -1,4 +1,4 @@
-"""How the server is: /health, /ready, /metrics, /v1/slo, /version, and the page that shows it."""
+"""How the server is: /health, /ready, /metrics, /version, and the page that shows it."""
 
 from importlib.resources import files
 
@@ -31,11 +31,6 @@ def state_routes(services: Services) -> APIRouter:
     @routes.get("/metrics")
     async def metrics() -> Response:
         return Response(services.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @routes.get("/v1/slo")
-    async def slo() -> JSONResponse:
-        """Per class: what is promised, how much of it is kept, and what cannot be kept here."""
-        return JSONResponse(services.promises())
 
     @routes.get("/version")
     async def version() -> dict[str, str]:

@@ -15,7 +15,7 @@ from headway.server.errors import ApiError, bad
 from headway.server.schema import Body
 from headway.server.unsupported import UNSUPPORTED, refuse_unsupported
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=BaseModel)
 _shown_characters, _shown_names = 40, 16
 
 
@@ -44,6 +44,9 @@ def _in_words(kind: type[BaseModel], error: ErrorDetails) -> ApiError:
     param, words = _param(path), _words(kind, path)
     if error["type"] == "missing":
         return ApiError(400, f"{param}: it is required" + words, param=param, code="missing_field")
+    if error["type"] == "extra_forbidden":
+        name = clean(param, _shown_characters) or "?"
+        return bad(f"{name}: no such field; there are {', '.join(kind.model_fields)}", name)
     return bad(f"{param}: {_shown(error['input'])} is not allowed" + words, param)
 
 

@@ -10,15 +10,18 @@ from typing import NewType
 
 import msgspec
 
-from headway.core.slo import Targets
+from headway.core.slo import ServiceClass, Targets
 from headway.core.types import (
     Accepted,
     Cancel,
     Event,
     Finished,
+    Letter,
     PromptScored,
     Refused,
     Request,
+    Retune,
+    Retuned,
     Sampling,
     Stepped,
     Token,
@@ -46,7 +49,7 @@ class Submit(msgspec.Struct, array_like=True, frozen=True, tag=0):
     arrival_s: float
     choices: int
     service_class: str
-    loosened: Targets
+    own: Targets
     cache_salt: bytes
 
 
@@ -54,6 +57,14 @@ class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """API to engine: a cancel."""
 
     cancel: Cancel
+
+
+class Change(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """API to engine: other classes, and another policy unless None."""
+
+    id: int
+    classes: tuple[ServiceClass, ...]
+    policy: str | None
 
 
 class Phase(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -98,6 +109,7 @@ class Events(msgspec.Struct, array_like=True, frozen=True, tag=6):
     tokens: list[Token]
     finished: list[Finished]
     stepped: list[Stepped]
+    retuned: list[Retuned]
 
     def in_order(self) -> Iterator[Event]:
         yield from self.accepted
@@ -106,17 +118,18 @@ class Events(msgspec.Struct, array_like=True, frozen=True, tag=6):
         yield from self.tokens
         yield from self.finished
         yield from self.stepped
+        yield from self.retuned
 
 
-Letter = Submit | Withdraw
+Sent = Submit | Withdraw | Change
 Report = Phase | Facts | Failed | Heartbeat | Events
 
 _encoder = msgspec.msgpack.Encoder()
-_letters: msgspec.msgpack.Decoder[Letter] = msgspec.msgpack.Decoder(Letter)
+_letters: msgspec.msgpack.Decoder[Sent] = msgspec.msgpack.Decoder(Sent)
 _reports: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 
-def to_frame(message: Letter | Report) -> Frame:
+def to_frame(message: Sent | Report) -> Frame:
     """Raises BadFrame if it is too large to be read."""
     body = _encoder.encode(message)
     if len(body) > frame_bytes:
@@ -133,7 +146,7 @@ def request_frame(request: Request) -> Frame:
             request.arrival_s,
             request.choices,
             request.service_class,
-            request.loosened,
+            request.own,
             request.cache_salt,
         )
     )
@@ -146,10 +159,10 @@ def events_frame(events: Sequence[Event]) -> Frame:
     return to_frame(Events(*lists.values()))  # type: ignore[arg-type]
 
 
-_kinds: tuple[type[Event], ...] = (Accepted, Refused, PromptScored, Token, Finished, Stepped)
+_kinds: tuple[type[Event], ...] = (Accepted, Refused, PromptScored, Token, Finished, Stepped, Retuned)
 
 
-def read_letter(body: bytes) -> Request | Cancel:
+def read_letter(body: bytes) -> Letter:
     """A frame's body as the engine takes it. Raises BadFrame, also for requests that no door lets through."""
     try:
         letter = _letters.decode(body)
@@ -157,6 +170,8 @@ def read_letter(body: bytes) -> Request | Cancel:
         raise BadFrame(f"not a letter: {error}") from error
     if isinstance(letter, Withdraw):
         return letter.cancel
+    if isinstance(letter, Change):
+        return Retune(letter.id, letter.classes, letter.policy)
     prompt = array(type_code)
     if not letter.prompt or len(letter.prompt) % prompt.itemsize:
         raise BadFrame(f"a prompt of {len(letter.prompt)} bytes is no array of tokens")
@@ -170,7 +185,7 @@ def read_letter(body: bytes) -> Request | Cancel:
         letter.arrival_s,
         letter.choices,
         letter.service_class,
-        letter.loosened,
+        letter.own,
         letter.cache_salt,
     )
 

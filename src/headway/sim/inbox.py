@@ -4,21 +4,21 @@ from collections import deque
 from collections.abc import Iterable
 
 from headway.clock import VirtualClock
-from headway.core.types import Cancel, Request
+from headway.core.types import Letter
 from headway.sim.executor import SimExecutor
 
 
 class VirtualInbox:
-    """`letters`: (when it is due, request or cancel), in order of time."""
+    """`letters`: (when it is due, letter), in order of time."""
 
     def __init__(
-        self, clock: VirtualClock, executor: SimExecutor, letters: Iterable[tuple[float, Request | Cancel]]
+        self, clock: VirtualClock, executor: SimExecutor, letters: Iterable[tuple[float, Letter]]
     ) -> None:
         self._clock = clock
         self._executor = executor
         self._letters = deque(letters)
 
-    def take(self, now: float) -> list[Request | Cancel]:
+    def take(self, now: float) -> list[Letter]:
         due = []
         while self._letters and self._letters[0][0] <= now:
             due.append(self._letters.popleft()[1])

@@ -12,7 +12,7 @@ from headway.core.policies import Policy
 from headway.core.ports import Executor
 from headway.core.scheduler import Scheduler
 from headway.core.slo import BUILT_IN, ServiceClass
-from headway.core.types import Batch, Cancel, Event, Request, Result
+from headway.core.types import Batch, Event, Letter, Result
 from headway.sim.executor import SimExecutor
 from headway.sim.inbox import VirtualInbox
 
@@ -60,7 +60,7 @@ class World(NamedTuple):
 
 
 def make_world(
-    letters: Iterable[tuple[float, Request | Cancel]],
+    letters: Iterable[tuple[float, Letter]],
     limits: Limits,
     policy: Policy,
     memory: MemoryRule,

@@ -75,7 +75,7 @@ def _review(guard: Guard, view: View, now: float) -> Guard:
     if now < guard.reviewed_s + guard_period_s:
         return guard
     learned = view.learned
-    feasible = [r for name, r in learned.records.items() if (name, "itl") not in learned.infeasible]
+    feasible = [learned.records[n] for n in learned.classes if (n, "itl") not in learned.infeasible]
     late = max((record.late_share for record in feasible), default=0.0)
     if late > late_share:
         return Guard(max(least_share, guard_factor * guard.share), now)

@@ -54,21 +54,20 @@ class Draft:
 
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
-        held = {name for name, target in self._learned.infeasible if target == "itl"}
-        minding = [s for s in streams if s.due_s < inf and s.service_class.name not in held]
+        least_s = self._learned.least_gap_s
+        minding = [s for s in streams if s.due_s < inf and (s.targets.itl_s or inf) >= least_s]
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
         return min(ends_s, default=inf) - self._now
 
     def _arrival_s(self) -> float:
         """The longest step where no stream's slack says otherwise."""
-        held = {name for name, target in self._learned.infeasible if target == "ttft"}
-        classes = self._learned.classes.values()
-        tightest_s = min((c.ttft_p95_s or inf for c in classes if c.name not in held), default=inf)
+        targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
+        tightest_s = min((s for s in targets_s if s >= self._learned.least_gap_s), default=inf)
         return max(arrival_share * tightest_s, self._learned.efficient_s(efficient_share))
 
     def _tightest_pace_s(self) -> float:
         """Of all classes of this level that have lately had requests, whether or not one runs just now."""
-        classes, records = self._learned.classes, self._learned.records
+        classes, records = self._learned.known, self._learned.records
         lately = [n for n, record in records.items() if self._now - record.seen_s < lately_s]
         return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self.top), default=inf)
 

@@ -1,0 +1,59 @@
+"""What a request's key lets it do.
+
+Owns the comparison: keys are kept as digests and compared in constant time, each whatever the others said.
+No key, and nothing of one, is in a message or in the log.
+"""
+
+import hashlib
+import hmac
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Scope
+
+from headway.server.errors import ApiError
+from headway.server.settings import ServerSettings
+
+_mark = "headway.keys"  # of a request: the names of the keys that its own is
+
+
+class Keys:
+    def __init__(self, settings: ServerSettings) -> None:
+        keys = {"api": settings.api_key, "tightening": settings.tightening_key, "admin": settings.admin_key}
+        self._digests = {name: _digest(key) for name, key in keys.items() if key is not None}
+
+    def check(self, headers: Headers) -> None:
+        """Raises ApiError 401 where the API asks for a key and this is none of ours."""
+        if "api" in self._digests and not self._named(headers):
+            raise ApiError(401, "the API key is missing or wrong; send it as Authorization: Bearer KEY")
+
+    def marked(self, scope: Scope) -> Scope:
+        """The request with what its key is, for `may_tighten` and `require_admin`."""
+        return {**scope, _mark: self._named(Headers(scope=scope))}
+
+    def _named(self, headers: Headers) -> frozenset[str]:
+        given = headers.getlist("authorization")
+        scheme, _, key = (given[0] if len(given) == 1 else "").partition(" ")
+        digest = _digest(key.strip())
+        equal = [name for name, own in self._digests.items() if hmac.compare_digest(digest, own)]
+        return frozenset(equal if scheme.lower() == "bearer" else ())
+
+
+def may_tighten(request: Request) -> bool:
+    return bool(request.scope[_mark] & {"tightening", "admin"})
+
+
+def require_admin(request: Request, settings: ServerSettings) -> None:
+    """Raises ApiError 401 or 403."""
+    if settings.admin_key is None:
+        words = "this server takes no live changes; start it with --admin-key KEY or HEADWAY_ADMIN_KEY set"
+        raise ApiError(403, words, code="admin_disabled")
+    if request.scope[_mark] - {"admin"}:
+        raise ApiError(403, "this key may not change anything; the admin key may", code="not_admin")
+    if not request.scope[_mark]:
+        words = "the admin key is missing or wrong; send it as Authorization: Bearer KEY"
+        raise ApiError(401, words, code="admin_key")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
