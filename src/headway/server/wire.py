@@ -51,6 +51,7 @@ class Submit(msgspec.Struct, array_like=True, frozen=True, tag=0):
     service_class: str
     own: Targets
     cache_salt: bytes
+    retries: int
 
 
 class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -148,6 +149,7 @@ def request_frame(request: Request) -> Frame:
             request.service_class,
             request.own,
             request.cache_salt,
+            request.retries,
         )
     )
 
@@ -187,6 +189,7 @@ def read_letter(body: bytes) -> Letter:
         letter.service_class,
         letter.own,
         letter.cache_salt,
+        letter.retries,
     )
 
 
