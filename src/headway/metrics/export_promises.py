@@ -58,5 +58,8 @@ def _outlook(ledger: Ledger) -> Iterator[Metric]:
         for target, s in zip(("ttft", "itl", "deadline"), service_class.targets, strict=True)
         if s is not None
     ]
+    paying = [((name,), float(name in ledger.paying.names)) for name in ledger.classes]
+    words = "1: not all promises can be kept at the present rate, and this class's are not."
+    yield gauge("headway:paying", words, ("class",), paying)
     words = "1: no load, however small, would meet it."
     yield gauge("headway:infeasible", words, ("class", "target"), targets)

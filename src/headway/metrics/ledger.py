@@ -25,6 +25,7 @@ from headway.core.types import (
     Token,
 )
 from headway.metrics.histogram import Histogram, latency_bounds, ratio_bounds, token_bounds
+from headway.metrics.paying import Paying
 from headway.metrics.promises import Course, Kept, Outcome, callers_fault, p95_gap_s, whole
 from headway.metrics.telling import Teller
 from headway.metrics.trial import Stretch
@@ -82,6 +83,7 @@ class Ledger:
         self.retunes: Counter[str] = Counter()  # live changes, by what became of them
         self.on_trial = False  # the last one
         self._teller = Teller()
+        self.paying = Paying()
         self.open: dict[int, OpenRequest] = {}
         self.latencies: dict[str, Latencies] = {}  # by class
         self.accepted: Counter[str] = Counter()  # choices, by class
@@ -185,6 +187,8 @@ class Ledger:
     def _step(self, event: Stepped) -> None:
         self.last_step = event
         self._teller.infeasible(event.infeasible)
+        self.paying.look(self.classes, self.kept, event.infeasible, event.at_s)
+        self._teller.paying({name: self.kept[name].of_late(event.at_s) for name in self.paying.names})
         self.stands(
             Standing(
                 event.running, event.blocks_free, event.blocks_cached, event.blocks_used, event.slots_unused

@@ -6,10 +6,11 @@ what is infeasible when that changes.
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from math import inf
 
 from headway.core.types import Shares
-from headway.metrics.promises import Miss, Verdict
+from headway.metrics.promises import Miss, Share, Verdict
 
 log = logging.getLogger("headway.slo")
 
@@ -31,6 +32,7 @@ class Teller:
         self._told_s: dict[str, float] = {}  # by class
         self._passed_over: Counter[str] = Counter()
         self._infeasible: frozenset[tuple[str, str]] = frozenset()
+        self._paying: frozenset[str] = frozenset()
 
     def missed(self, name: str, request_id: int, verdict: Verdict, spent_ns: Shares, at_s: float) -> None:
         if at_s < self._told_s.get(name, -inf) + every_s:
@@ -51,6 +53,17 @@ class Teller:
         for name, target in sorted(self._infeasible - now):
             log.info("class %s: its target for %s can be kept again", name, target)
         self._infeasible = now
+
+    def paying(self, shares: Mapping[str, Share]) -> None:
+        """`shares`: what is kept of late, of the classes that pay."""
+        now = frozenset(shares)
+        for name in sorted(now - self._paying):
+            share = shares[name]
+            words = f"{share.good} of its last {share.requests} requests kept it"
+            log.warning("not every promise can be kept at the present rate: class %s pays, %s", name, words)
+        for name in sorted(self._paying - now):
+            log.info("class %s: its promise is kept again", name)
+        self._paying = now
 
 
 def miss_in_words(verdict: Verdict, spent_ns: Shares) -> str:

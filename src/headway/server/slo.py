@@ -32,6 +32,7 @@ def slo_json(ledger: Ledger, tuning: Tuning, now_s: float) -> Json:
             }
             for name, service_class in ledger.classes.items()
         ],
+        "paying": list(ledger.paying.names),
         "live": None if tuning.last is None else live_json(tuning.last, tuning),
     }
 
