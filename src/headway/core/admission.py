@@ -1,8 +1,6 @@
 """Who is let in: what could never run is refused, and where a class asks for it, what would come too late.
 Owns the verdict with its numbers, and the rate at which a queue of prompts has lately gone down."""
 
-from math import ceil
-
 from headway.core.bookings import Bookings
 from headway.core.learned import Learned
 from headway.core.residency import Residency
@@ -45,10 +43,10 @@ class Admission:
             return served
         if served.downgrade_to is not None:
             return self._learned.known[served.downgrade_to]
-        again_s = self._bookings.book(now + first_token_s - target_s, served.level, work_s) - now
+        again_s = self._bookings.book(now, now + first_token_s - target_s, served.level, work_s)
         promise = f"class {served.name} promises it within {target_s:.1f} s"
         text = f"the first token would come {first_token_s:.1f} s from now, and {promise}"
-        return Refused(request.id, now, Refusal.TOO_LATE, text, float(max(1, ceil(again_s))))
+        return Refused(request.id, now, Refusal.TOO_LATE, text, again_s)
 
     def _refuse_unfit(self, request: Request, queued: int, now: float) -> Refused | None:
         """What an idle engine could not take either, and what finds the queue full."""

@@ -3,6 +3,7 @@ How many do come is learned: those who never return keep nobody out for long."""
 
 from collections import deque
 from itertools import takewhile
+from math import ceil
 from typing import NamedTuple
 
 booked_share = 0.8  # of the machine's time, for those who were told
@@ -23,12 +24,13 @@ class Bookings:
         self._free_s = 0.0  # from here on nothing is booked
         self._returning = 1.0  # the share of them
 
-    def book(self, earliest_s: float, level: int, work_s: float) -> float:
-        """When to come again."""
-        at_s = max(earliest_s, self._free_s)
-        self._free_s = at_s + self._returning * work_s / booked_share
-        self._due.append(Booking(at_s, level, work_s))
-        return at_s
+    def book(self, now: float, earliest_s: float, level: int, work_s: float) -> float:
+        """In how many seconds to come again: a whole number of them."""
+        free_s = max(earliest_s, self._free_s)
+        self._free_s = free_s + self._returning * work_s / booked_share
+        wait_s = float(max(1, ceil(free_s - now)))
+        self._due.append(Booking(now + wait_s, level, work_s))
+        return wait_s
 
     def take_up(self) -> None:
         """One has come again."""

@@ -76,12 +76,11 @@ class Forecast:
         self._pieces = self._as_pieces()
         self._factors = [1.0] * len(units)
         self._doubt = [[most_doubt * (i == j) for j in range(len(units))] for i in range(len(units))]
-        self._speeds: deque[float] = deque(maxlen=recent_steps)
         # Of steps without and with prompts: the many that decode do not speak for the few others.
+        self._speeds: tuple[deque[float], ...] = (deque(maxlen=recent_steps), deque(maxlen=recent_steps))
         self._ratios: tuple[deque[float], ...] = (deque(maxlen=kept_ratios), deque(maxlen=kept_ratios))
-        self._safety = [first_safety, first_safety]
+        self._speed, self._safety = [1.0, 1.0], [first_safety, first_safety]
         self._seen = 0
-        self.speed = 1.0
         self.median_error = 0.0  # of |actual / predicted - 1|, over the kept steps
 
     def seconds(self, load: Load) -> float:
@@ -90,7 +89,7 @@ class Forecast:
         at_s, low, token_s = self._pieces[bisect_left(self.knots, tokens)]
         sequence_s, context_s, pair_s = self._weights[-3:]
         shape_s = at_s + (tokens - low) * token_s + sequences * sequence_s + context * context_s
-        return self.speed * (shape_s + pairs * pair_s)
+        return self._speed[pairs > 0] * (shape_s + pairs * pair_s)
 
     def safe_seconds(self, load: Load) -> float:
         """What it takes at most, 95 times in 100 of its kind."""
@@ -116,16 +115,18 @@ class Forecast:
         self._seen += 1
         terms = self._terms(load)
         shape_s = sum(map(mul, self._weights, terms), 0.0)
-        ratio = actual_s / (self.speed * shape_s)
-        self._ratios[load.pairs > 0].append(ratio)
+        kind = load.pairs > 0
+        ratio = actual_s / (self._speed[kind] * shape_s)
+        self._ratios[kind].append(ratio)
         if self._seen % reviewed_every == 0:
             self._review()
         surprise = ratio - 1.0
         if self._seen > trial_steps:
             surprise = max(-largest_surprise, min(largest_surprise, surprise))
         self._correct([u * t / shape_s for u, t in zip(self._units, terms, strict=True)], surprise)
-        self._speeds.append(actual_s / sum(map(mul, self._weights, terms), 0.0))
-        self.speed = sorted(self._speeds)[len(self._speeds) // 2]
+        speeds = self._speeds[kind]
+        speeds.append(actual_s / sum(map(mul, self._weights, terms), 0.0))
+        self._speed[kind] = sorted(speeds)[len(speeds) // 2]
         self._pieces = self._as_pieces()
 
     def _as_pieces(self) -> list[tuple[float, float, float]]:
