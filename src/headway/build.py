@@ -64,7 +64,7 @@ def build_engine(
     policies: dict[str, Callable[[], Policy]] = {**POLICIES, "static": partial(Static, settings.batch_wait)}
     scheduler = Scheduler(
         _limits(settings, facts),
-        policies[settings.policy](),
+        policies[settings.policy_name](),
         MEMORY_RULES[settings.kv_allocation],
         classes=settings.service_classes,
         policies=policies,

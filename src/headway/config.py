@@ -6,12 +6,13 @@ table are made from it. Knows nothing of models or machines: what depends on the
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 from headway.classes import read_classes, read_seconds
 from headway.core.slo import ServiceClass
 
+endless_queue = 1 << 20
 POLICY_NAMES = ("static", "prefill-first", "decode-first", "stall-free", "aimd", "adaptive")
 ALLOCATION_NAMES = ("paged", "reserved-request", "reserved-context")
 KERNEL_NAMES = ("auto", "native", "plain")
@@ -138,8 +139,12 @@ class Settings:
         "Model",
         "Whose arithmetic: native (compiled with Headway), plain (torch).",
     )
-    policy: str = _setting(
-        "stall-free", _choice(*POLICY_NAMES), "Scheduling", f"Who runs next: {', '.join(POLICY_NAMES)}."
+    policy: str | None = _setting(
+        None,
+        _choice(*POLICY_NAMES),
+        "Scheduling",
+        f"Who runs next: {', '.join(POLICY_NAMES)}.",
+        "adaptive; offline, stall-free",
     )
     max_num_seqs: int = _setting(64, _whole(1, 4096), "Scheduling", "Most sequences that run at a time.")
     # 256: on a CPU such a step takes most of a second, and that is the gap that a long prompt puts into
@@ -225,7 +230,7 @@ class Settings:
         if self.batch_wait and self.policy != "static":
             raise ConfigError(
                 f"--batch-wait {self.batch_wait:g} needs --policy static, the only one that waits for a "
-                f"batch to fill; the policy is {self.policy}"
+                f"batch to fill; the policy is {self.policy_name}"
             )
         for name in ("api_key", "tightening_key"):
             if self.admin_key is not None and self.admin_key == getattr(self, name):
@@ -237,6 +242,16 @@ class Settings:
         if self.default_class is not None and self.default_class not in classes:
             words = f"--default-class {self.default_class} is no class; there are {', '.join(classes)}"
             raise ConfigError(words)
+
+    @property
+    def policy_name(self) -> str:
+        return self.policy or "adaptive"
+
+    @property
+    def offline(self) -> "Settings":
+        """For requests that are all here at once: the queue takes them, and no step is kept short for whoever
+        might come."""
+        return replace(self, max_queue=endless_queue, policy=self.policy or "stall-free")
 
     @property
     def service_classes(self) -> Mapping[str, ServiceClass]:

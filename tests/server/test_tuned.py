@@ -12,6 +12,7 @@ from tests.server.tuned_world import World, in_a_world, settings
     [
         ({}, "classes", "the body changes nothing"),
         ({"remove": []}, "classes", "the body changes nothing"),
+        ({"classes": " ;; "}, "classes", "the body changes nothing"),
         ({"rollback": False}, "classes", "the body changes nothing"),
         ({"policy": "best"}, "policy", "'best' is not allowed; it must be one of stall-free, adaptive"),
         ({"classes": "gold"}, "classes", "gold:ttft=200ms"),

@@ -20,7 +20,6 @@ from headway.server.listening import EngineGone
 from headway.server.offline import application
 from headway.terminal import counting
 
-endless_queue = 1 << 20  # the file is the queue
 interrupted = 130  # the exit code of what Ctrl-C ended, as shells have it
 
 
@@ -60,7 +59,7 @@ def run(
         total = sum(1 for _ in read_requests(requests))  # all of it is checked before anything runs
         kept = resume(answers)
         left = [item for item in read_requests(requests) if item.custom_id not in kept]
-        end = _answer(replace(settings, max_queue=endless_queue), left, answers) if left else End([])
+        end = _answer(settings.offline, left, answers) if left else End([])
     answered = sum(map(stays, end.statuses))
     counts = {
         "requests": total,

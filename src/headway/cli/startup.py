@@ -62,7 +62,7 @@ def server_settings(settings: Settings) -> ServerSettings:
         seed=settings.seed,
         classes=settings.service_classes,
         default_class=settings.default_class,
-        policy=settings.policy,
+        policy=settings.policy_name,
         policies=POLICY_NAMES,
     )
 

@@ -7,7 +7,6 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -33,7 +32,6 @@ from headway.terminal import counting, fetching
 from headway.text.chat_template import ChatTemplate
 from headway.text.tokenizer import load_tokenizer
 
-endless_queue = 1 << 20  # in the caller's own process nobody else is kept waiting
 default_sampling = Sampling()
 
 
@@ -69,7 +67,7 @@ class LLM:
             path = resolve(settings.model, progress=progress)
         self.tokenizer = load_tokenizer(path)
         self._template = ChatTemplate.of(self.tokenizer, settings.chat_template)
-        self._engine = EngineThread(replace(settings, max_queue=endless_queue), path, told)
+        self._engine = EngineThread(settings.offline, path, told)
         self.facts = self._engine.facts
         self._door = Door(self.tokenizer, self.facts.vocab, settings.seed, tuple(settings.service_classes))
         self._window = 4 * settings.max_num_seqs  # requests inside at a time; more would only cost memory

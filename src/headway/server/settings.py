@@ -18,7 +18,7 @@ class ServerSettings:
     seed: int | None = None  # for requests that bring none; None: drawn
     classes: Mapping[str, ServiceClass] = field(default_factory=lambda: BUILT_IN)
     default_class: str | None = None  # of requests that name none; None: by what is known on arrival
-    policy: str = "stall-free"  # the engine's, to be told
+    policy: str = "adaptive"  # the engine's, to be told
     policies: tuple[str, ...] = ()  # to which it can be changed
     body_bytes: int = 8 << 20  # the largest request body
     read_timeout_s: float = 20.0  # for a request's head, and again for its body

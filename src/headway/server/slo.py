@@ -54,7 +54,10 @@ def live_json(change: LiveChange, tuning: Tuning) -> Json:
             "window_s": rule.window_s,
             "tolerance": rule.tolerance,
             "least_requests": least_requests,
-            "to": _tuned(change.back_to.without(change.now)),
+            "to": {
+                **_tuned(change.back_to.without(change.now)),
+                "remove": [name for name in change.now.classes if name not in change.back_to.classes],
+            },
         },
         "attainment": [
             {"name": name, "before": _share(before), "after": _share(after)}

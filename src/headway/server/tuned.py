@@ -26,7 +26,7 @@ class Tuned(NamedTuple):
 
 def asked_for(body: Tune, now: Tuned, known: Collection[str], settings: ServerSettings) -> Tuned:
     """What shall be in force instead of `now`. `known`: every class there ever was. Raises ApiError 400."""
-    if body.classes is None and body.policy is None and not body.remove:
+    if not (body.classes or "").strip("; ") and body.policy is None and not body.remove:
         raise bad("the body changes nothing; give classes, remove or policy", "classes")
     if body.policy is not None and body.policy not in settings.policies:
         words = f"{body.policy[:40]!r} is not allowed; it must be one of {', '.join(settings.policies)}"

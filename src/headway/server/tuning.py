@@ -130,6 +130,8 @@ class Tuning:
             self._judge(change, rule)
         except EngineGone:
             return  # with the engine all has ended, and that is told elsewhere
+        except Exception:
+            log.exception("live change %d stays unjudged by a mistake of ours", change.number)
 
     def _judge(self, change: LiveChange, rule: Rule) -> None:
         change.compared = self.compared(change)
