@@ -45,7 +45,6 @@ class Scheduler:
         self.learned = Learned(classes, profile)
         self._policies = policies
         self._exclusive = exclusive
-        self._policy_state = policy.first_state
         self._admission = Admission(self.residency, self.learned)
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._open = 0  # sequences that have not ended
@@ -99,7 +98,6 @@ class Scheduler:
         self.learned.retune(classes)
         if policy is not None:
             self.policy = self._policies[policy]()
-            self._policy_state = self.policy.first_state
         for sequence in self._everyone():
             self._serve_as(sequence, self.learned.known[sequence.service_class.name])
         self.residency.reorder()
@@ -108,8 +106,7 @@ class Scheduler:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
         residency, most, tokens = self.residency, self.limits.max_seqs, self.limits.max_step_tokens
         view = View(residency.running, residency.waiting, most, tokens, self.learned, residency.owed)
-        preference = self.policy.rank(view, now, self._policy_state)
-        self._policy_state = preference.state
+        preference = self.policy.rank(view, now)
         ended: list[Event] = [self._end(s, Reason.EXPIRED, now) for s in preference.expired]
         step = Step(self._next_batch_id, min(preference.budget, tokens), self.learned.forecast)
         residency.begin_plan(preference.alternatives)
