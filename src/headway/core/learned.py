@@ -44,9 +44,7 @@ class Learned:
     def __init__(self, classes: Mapping[str, ServiceClass], profile: Profile) -> None:
         self.forecast = Forecast(profile)
         self.records: dict[str, Record] = {}
-        self.known: dict[
-            str, ServiceClass
-        ] = {}  # those that are no more, too: who asked for one may still come
+        self.known: dict[str, ServiceClass] = {}  # also what is no more: who asked for it may yet come
         self.retune(classes)
         self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
         self.steps = 0
@@ -69,9 +67,8 @@ class Learned:
     def _infeasible(self, name: str, bare_s: float) -> Iterator[tuple[str, str]]:
         """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
         needed = (bare_s, bare_s, bare_s * self.records[name].shortest_output)
-        for target, least_s, s in zip(
-            ("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True
-        ):
+        names = ("ttft", "itl", "deadline")
+        for target, least_s, s in zip(names, needed, self.classes[name].targets, strict=True):
             over = surely_under if (name, target) in self.infeasible else surely_over
             if least_s > over * (s or inf):
                 yield name, target
