@@ -74,7 +74,9 @@ class Admission:
     @property
     def _token_s(self) -> float:
         """Of a prompt, at the rate of late; a guess where nothing was seen yet."""
-        return self._seconds / self._tokens if self._tokens else self._learned.prompt_token_s
+        if self._tokens:
+            return self._seconds / self._tokens
+        return min(token_s for _, token_s in self._learned.forecast.prompt_steps())
 
     def _tokens_ahead(self, level: int) -> int:
         """Of prompts that are computed before those of a newcomer."""

@@ -1,7 +1,7 @@
 """What steps and answers have taught: how long a step takes, and of each class how long its answers are, how
 many of its gaps came late, which of its targets no load would meet. Knows no sequences."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from math import inf
 
@@ -43,7 +43,7 @@ class Record:  # of one class
 class Learned:
     def __init__(self, classes: Mapping[str, ServiceClass], profile: Profile) -> None:
         self.forecast = Forecast(profile)
-        self.records: dict[str, Record] = {}
+        self.records: defaultdict[str, Record] = defaultdict(Record)
         self.known: dict[str, ServiceClass] = {}  # also what is no more: who asked for it may yet come
         self.retune(classes)
         self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
@@ -53,7 +53,6 @@ class Learned:
     def retune(self, classes: Mapping[str, ServiceClass]) -> None:
         self.classes = classes
         self.known |= classes
-        self.records |= {name: Record() for name in classes if name not in self.records}
 
     def observe(self, load: Load, step_s: float) -> None:
         self.forecast.observe(load, step_s)
@@ -73,14 +72,10 @@ class Learned:
             if least_s > over * (s or inf):
                 yield name, target
 
-    @property
-    def prompt_token_s(self) -> float:
-        """Seconds a prompt token at best."""
-        return min(token_s for _, token_s in self.forecast.prompt_steps())
-
     def efficient_s(self, share: float) -> float:
         """The shortest step whose prompt tokens go at `share` of the best rate."""
-        steps, best_s = self.forecast.prompt_steps(), self.prompt_token_s
+        steps = self.forecast.prompt_steps()
+        best_s = min(token_s for _, token_s in steps)
         return min(seconds for seconds, token_s in steps if share * token_s <= best_s)
 
     def pace_s(self, name: str) -> float:

@@ -41,13 +41,11 @@ class Adaptive(Policy):
         lower = [job for job in in_time if job.sequence.level > draft.top]
         for job in in_time[: len(in_time) - len(lower)]:
             draft.add_in_time(job)
-        draft.add_loose_streams()
-        for job in (*late, *lower) if view.learned.steps % 2 else (*lower, *late):
-            draft.add_rest(job)  # in turns: neither keeps the other waiting for ever
+        # In turns: neither keeps the other waiting for ever.
+        draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
         self._review(view, now)
-        wake_s = min(ends_s.values(), default=inf)
-        budget = view.max_step_tokens
-        return Preference(draft.alternatives(), budget, None if wake_s == inf else wake_s, expired)
+        wake_s = min((end_s for end_s in ends_s.values() if end_s < inf), default=None)
+        return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
 
     def _review(self, view: View, now: float) -> None:
         """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""
