@@ -7,7 +7,7 @@ from headway.bench.report import Report
 from headway.bench.workload import CLASSES, WORKLOADS
 from headway.core.limits import Limits
 from headway.core.memory import paged
-from headway.core.policies import POLICIES, Policy, PrefillFirst, StallFree
+from headway.core.policies import POLICIES, Policy
 from headway.sim.capacity import attained
 from headway.sim.cost import MISTRAL_7B, roofline
 from headway.sim.devices import A100_80, PRESENT
@@ -46,10 +46,10 @@ class Configuration(NamedTuple):
     by_level: bool = False  # else by arrival
 
     def make(self) -> Policy:
-        if not self.by_level:
-            return POLICIES[self.policy]()
-        kind = StallFree if self.policy == "stall-free" else PrefillFirst
-        return kind(heeds_levels=True)
+        policy = POLICIES[self.policy]()
+        if self.by_level:
+            policy.heeds_levels = True
+        return policy
 
     def limits(self) -> Limits:
         """The queue is endless, and no two prompts begin alike, so the index would find nothing."""

@@ -13,15 +13,14 @@ TIGHT = Limits(max_seqs=4, max_step_tokens=64, max_queued=8, block_size=4, block
 class Chosen:
     """A policy that ranks the sequences whose ids the test names, in that order, and asks for too much."""
 
-    first_state: object = None
     heeds_levels = False
 
     def __init__(self, *order: int) -> None:
         self.order = order
 
-    def rank(self, view: View, now: float, state: object) -> Preference:
+    def rank(self, view: View, now: float) -> Preference:
         by_id = {s.id: s for s in (*view.running, *view.waiting)}
-        return Preference(([(by_id[id], 1000) for id in self.order if id in by_id],), 1000, state)
+        return Preference(([(by_id[id], 1000) for id in self.order if id in by_id],), 1000)
 
 
 def other_prompt(tokens: int, first: int) -> list[int]:

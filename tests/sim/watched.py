@@ -31,6 +31,10 @@ class Watched:
         self._oldest: Sequence | None = None
         self._computed = self._stalled = 0  # of the oldest: its tokens, and batches since it had fewer
 
+    @property
+    def in_flight(self):
+        return self._scheduler.in_flight
+
     def add(self, request: Request, now: float) -> list[Event]:
         self.taken.add(request.id)
         events = self._scheduler.add(request, now)
@@ -75,7 +79,7 @@ class Watched:
         return plan
 
     def commit(self, result: Result) -> list[Event]:
-        later = {s.id for step in list(self._scheduler._in_flight)[1:] for s in step.sequences}
+        later = {s.id for step in list(self._scheduler.in_flight)[1:] for s in step.sequences}
         failed = sum(outcome.failure is not None and outcome.id in later for outcome in result.outcomes)
         self.counts["faults with work in flight"] += failed
         events = self._forget_ended(self._scheduler.commit(result))

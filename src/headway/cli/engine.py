@@ -49,7 +49,7 @@ def pulse(engine: Engine) -> Heartbeat:
     """How the engine stands between two turns."""
     residency = engine.scheduler.residency
     standing = Standing(len(residency.running), *residency.pool.places, residency.slots_unused)
-    return Heartbeat(engine.in_flight, standing)
+    return Heartbeat(len(engine.scheduler.in_flight), standing)
 
 
 if __name__ == "__main__":

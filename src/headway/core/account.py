@@ -1,7 +1,5 @@
 """Where one sequence's time went: every nanosecond since its arrival is booked once, for one share."""
 
-from array import array
-
 from headway.core.types import Shares
 
 QUEUE, PREFILL, INTERFERENCE, DECODE, PREEMPTION, HOST = range(len(Shares._fields))  # in their order
@@ -16,7 +14,7 @@ class Account:
 
     def __init__(self, arrival_s: float, now: float) -> None:
         """Until it reached the scheduler its time is the host's: reading, tokenizing, the bridge."""
-        self.spent_ns = array("q", bytes(8 * len(Shares._fields)))
+        self.spent_ns = [0] * len(Shares._fields)
         self.until_ns = to_ns(arrival_s)  # up to here all is booked
         self.book(HOST, to_ns(max(arrival_s, now)))
 

@@ -7,6 +7,7 @@ from headway.core.residency import Residency
 from headway.core.slo import Overload, ServiceClass
 from headway.core.types import Refusal, Refused, Request
 
+full_queue_s = 1.0  # until those whom a full queue refuses may come again
 backlog_memory_s = 4.0  # how far back the rate of prompts looks, in seconds with a backlog
 
 
@@ -65,17 +66,18 @@ class Admission:
             return Refused(request.id, now, Refusal.NEVER_FITS, text)
         if queued + choices > limits.max_queued:
             text = f"{queued} sequences are queued; the limit is {limits.max_queued}"
-            return Refused(request.id, now, Refusal.OVERLOADED, text, limits.retry_after_s)
+            return Refused(request.id, now, Refusal.OVERLOADED, text, full_queue_s)
         return None
 
     @property
     def _token_s(self) -> float:
         """Of a prompt, at the rate of late; a guess where nothing was seen yet."""
-        return self._seconds / self._tokens if self._tokens else self._learned.prompt_token_s
+        if self._tokens:
+            return self._seconds / self._tokens
+        return min(token_s for _, token_s in self._learned.forecast.prompt_steps())
 
     def _tokens_ahead(self, level: int) -> int:
         """Of prompts that are computed before those of a newcomer."""
-        ahead = sum(s.known for s in self._residency.waiting if s.level <= level)
-        return ahead + sum(
-            s.remaining for s in self._residency.running if s.level <= level and s.remaining > 1
-        )
+        running, waiting = self._residency.running, self._residency.waiting
+        ahead = sum(s.remaining for s in running if s.level <= level and s.remaining > 1)
+        return ahead + sum(s.known for s in waiting if s.level <= level)

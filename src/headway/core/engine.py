@@ -14,7 +14,6 @@ class Engine:
     executor: Executor
     sink: Sink
     scheduler: Scheduler
-    in_flight: int = 0  # batches
 
     def run(self) -> None:
         """Serve until the inbox says closed. Raises ExecutorDied after every open request has had its end."""
@@ -37,7 +36,6 @@ class Engine:
 
     def _step(self, events: list[Event]) -> float | None:
         while (result := self.executor.collect()) is not None:
-            self.in_flight -= 1
             events += self.scheduler.commit(result)
         now = self.clock.now()
         for letter in self.inbox.take(now):
@@ -49,11 +47,10 @@ class Engine:
             else:
                 events += self.scheduler.add(letter, now)
         wake_s = None
-        while self.in_flight < self.executor.depth:
+        while len(self.scheduler.in_flight) < self.executor.depth:
             batch, wake_s, ended = self.scheduler.plan(now)
             events += ended
             if batch is None:
                 break
             self.executor.submit(batch)
-            self.in_flight += 1
         return wake_s

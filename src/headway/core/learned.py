@@ -1,7 +1,7 @@
 """What steps and answers have taught: how long a step takes, and of each class how long its answers are, how
 many of its gaps came late, which of its targets no load would meet. Knows no sequences."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from math import inf
 
@@ -43,10 +43,8 @@ class Record:  # of one class
 class Learned:
     def __init__(self, classes: Mapping[str, ServiceClass], profile: Profile) -> None:
         self.forecast = Forecast(profile)
-        self.records: dict[str, Record] = {}
-        self.known: dict[
-            str, ServiceClass
-        ] = {}  # those that are no more, too: who asked for one may still come
+        self.records: defaultdict[str, Record] = defaultdict(Record)
+        self.known: dict[str, ServiceClass] = {}  # also what is no more: who asked for it may yet come
         self.retune(classes)
         self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
         self.steps = 0
@@ -55,7 +53,6 @@ class Learned:
     def retune(self, classes: Mapping[str, ServiceClass]) -> None:
         self.classes = classes
         self.known |= classes
-        self.records |= {name: Record() for name in classes if name not in self.records}
 
     def observe(self, load: Load, step_s: float) -> None:
         self.forecast.observe(load, step_s)
@@ -69,21 +66,16 @@ class Learned:
     def _infeasible(self, name: str, bare_s: float) -> Iterator[tuple[str, str]]:
         """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
         needed = (bare_s, bare_s, bare_s * self.records[name].shortest_output)
-        for target, least_s, s in zip(
-            ("ttft", "itl", "deadline"), needed, self.classes[name].targets, strict=True
-        ):
+        names = ("ttft", "itl", "deadline")
+        for target, least_s, s in zip(names, needed, self.classes[name].targets, strict=True):
             over = surely_under if (name, target) in self.infeasible else surely_over
             if least_s > over * (s or inf):
                 yield name, target
 
-    @property
-    def prompt_token_s(self) -> float:
-        """Seconds a prompt token at best."""
-        return min(token_s for _, token_s in self.forecast.prompt_steps())
-
     def efficient_s(self, share: float) -> float:
         """The shortest step whose prompt tokens go at `share` of the best rate."""
-        steps, best_s = self.forecast.prompt_steps(), self.prompt_token_s
+        steps = self.forecast.prompt_steps()
+        best_s = min(token_s for _, token_s in steps)
         return min(seconds for seconds, token_s in steps if share * token_s <= best_s)
 
     def pace_s(self, name: str) -> float:

@@ -12,4 +12,3 @@ class Limits:
     blocks: int
     max_model_len: int  # tokens of one sequence, prompt and output
     prefix_cache: bool = True
-    retry_after_s: float = 1.0  # told to those whom a full queue refuses

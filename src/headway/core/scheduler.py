@@ -45,11 +45,10 @@ class Scheduler:
         self.learned = Learned(classes, profile)
         self._policies = policies
         self._exclusive = exclusive
-        self._policy_state = policy.first_state
         self._admission = Admission(self.residency, self.learned)
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._open = 0  # sequences that have not ended
-        self._in_flight: deque[Step] = deque()
+        self.in_flight: deque[Step] = deque()
         self._next_id = 0
         self._next_batch_id = 1
         self._last_end_s = 0.0
@@ -87,7 +86,7 @@ class Scheduler:
 
     def abandon(self, detail: str, now: float) -> list[Event]:
         """The executor is gone: end everything that lives."""
-        self._in_flight.clear()
+        self.in_flight.clear()
         return [self._end(s, Reason.ERROR, now, detail=detail) for s in self._everyone()]
 
     def _everyone(self) -> list[Sequence]:
@@ -99,7 +98,6 @@ class Scheduler:
         self.learned.retune(classes)
         if policy is not None:
             self.policy = self._policies[policy]()
-            self._policy_state = self.policy.first_state
         for sequence in self._everyone():
             self._serve_as(sequence, self.learned.known[sequence.service_class.name])
         self.residency.reorder()
@@ -108,21 +106,20 @@ class Scheduler:
         """The next batch, or none if nothing can be granted. What it grants is in flight from here on."""
         residency, most, tokens = self.residency, self.limits.max_seqs, self.limits.max_step_tokens
         view = View(residency.running, residency.waiting, most, tokens, self.learned, residency.owed)
-        preference = self.policy.rank(view, now, self._policy_state)
-        self._policy_state = preference.state
+        preference = self.policy.rank(view, now)
         ended: list[Event] = [self._end(s, Reason.EXPIRED, now) for s in preference.expired]
         step = Step(self._next_batch_id, min(preference.budget, tokens), self.learned.forecast)
         residency.begin_plan(preference.alternatives)
         if not any(step.grant(r, residency, exclusive=self._exclusive) for r in preference.alternatives):
             return Plan(None, preference.wake_s, ended)
         self._next_batch_id += 1
-        self._in_flight.append(step)
+        self.in_flight.append(step)
         gone, residency.gone = residency.gone, []
         return Plan(step.as_batch(gone), preference.wake_s, ended)
 
     def commit(self, result: Result) -> list[Event]:
         """Take in the oldest batch's result: tokens, ends, blocks for the prefix index, one frame."""
-        step, residency = self._in_flight.popleft(), self.residency
+        step, residency = self.in_flight.popleft(), self.residency
         assert step.id == result.batch_id, "results come in the order of their batches"
         start_s, at_s = max(result.start_s, self._last_end_s), result.end_s
         events: list[Event] = []

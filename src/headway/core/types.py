@@ -173,10 +173,6 @@ class Shares(NamedTuple):
     preemption: int = 0  # from losing its blocks until what it had is computed again
     host: int = 0
 
-    @property
-    def total(self) -> int:
-        return sum(self)
-
 
 class Finished(NamedTuple):
     request_id: int

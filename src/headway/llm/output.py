@@ -103,4 +103,4 @@ class Assembly:
 
 
 def _timings(end: Finished) -> Timings:
-    return Timings(*(ns / 1e9 for ns in (*end.spent_ns, end.spent_ns.total)))
+    return Timings(*(ns / 1e9 for ns in (*end.spent_ns, sum(end.spent_ns))))

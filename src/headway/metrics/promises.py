@@ -80,7 +80,7 @@ class Course:
         self.failed |= event.reason in (Reason.ERROR, Reason.EXPIRED)
         self.left |= event.reason is Reason.CANCELLED
         self.output_tokens += event.output_tokens
-        self.spent_ns = max(self.spent_ns, event.spent_ns, key=lambda shares: shares.total)
+        self.spent_ns = max(self.spent_ns, event.spent_ns, key=sum)
         counted = stamps[: event.output_tokens]
         first_s = counted[0] if counted else event.at_s
         last_s = counted[-1] if counted and event.reason in whole else event.at_s

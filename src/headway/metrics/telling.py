@@ -70,10 +70,10 @@ def miss_in_words(verdict: Verdict, spent_ns: Shares) -> str:
     """The targets with what was got, and where most of the time went."""
     misses = ", ".join(_miss(miss) for miss in verdict.missed)
     largest = max(Shares._fields, key=lambda share: getattr(spent_ns, share))
-    if not spent_ns.total:
+    if not any(spent_ns):
         return f"{misses}: it was refused"
     ms = _ms(getattr(spent_ns, largest) / 1e9)
-    return f"{misses}: {ms} of {_ms(spent_ns.total / 1e9)} went into {_shares[largest]}"
+    return f"{misses}: {ms} of {_ms(sum(spent_ns) / 1e9)} went into {_shares[largest]}"
 
 
 def _miss(miss: Miss) -> str:

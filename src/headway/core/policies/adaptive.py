@@ -6,12 +6,10 @@ whoever arrives next, what is late or of a lower level. A slow guard on how much
 on how many run, corrects the forecast by what was measured.
 """
 
-from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
 from headway.core.policies.draft import Draft
-from headway.core.policies.preference import Preference, View, prompting
+from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 from headway.core.slo import Overload
@@ -23,19 +21,15 @@ guard_period_s, guard_step, guard_factor = 1.0, 0.02, 0.95  # added, and multipl
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
 
-class Guard(NamedTuple):
-    share: float
-    reviewed_s: float
+class Adaptive(Policy):
+    heeds_levels = True
 
+    def __init__(self) -> None:
+        self._share = most_share  # of a stream's slack that a step may use: the guard
+        self._reviewed_s = 0.0
 
-@dataclass(frozen=True, slots=True)
-class Adaptive:
-    heeds_levels: bool = True
-    first_state: object = Guard(most_share, 0.0)
-
-    def rank(self, view: View, now: float, state: object) -> Preference:
-        assert isinstance(state, Guard)
-        draft = Draft(view, now, state.share)
+    def rank(self, view: View, now: float) -> Preference:
+        draft = Draft(view, now, self._share)
         ends_s = {s.id: expiry_s(s) for s in view.waiting[:most_considered]}
         expired = tuple(s for s in view.waiting[:most_considered] if ends_s[s.id] <= now)
         waiting = [s for s in view.waiting[:most_considered] if ends_s[s.id] > now]
@@ -47,13 +41,24 @@ class Adaptive:
         lower = [job for job in in_time if job.sequence.level > draft.top]
         for job in in_time[: len(in_time) - len(lower)]:
             draft.add_in_time(job)
-        draft.add_loose_streams()
-        for job in (*late, *lower) if view.learned.steps % 2 else (*lower, *late):
-            draft.add_rest(job)  # in turns: neither keeps the other waiting for ever
-        guard = _review(state, view, now)
-        wake_s = min(ends_s.values(), default=inf)
-        budget = view.max_step_tokens
-        return Preference(draft.alternatives(), budget, guard, None if wake_s == inf else wake_s, expired)
+        # In turns: neither keeps the other waiting for ever.
+        draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
+        self._review(view, now)
+        wake_s = min((end_s for end_s in ends_s.values() if end_s < inf), default=None)
+        return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
+
+    def _review(self, view: View, now: float) -> None:
+        """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""
+        if now < self._reviewed_s + guard_period_s:
+            return
+        self._reviewed_s = now
+        learned = view.learned
+        feasible = [learned.records[n] for n in learned.classes if (n, "itl") not in learned.infeasible]
+        late = max((record.late_share for record in feasible), default=0.0)
+        if late > late_share:
+            self._share = max(least_share, guard_factor * self._share)
+        elif late < calm_share:
+            self._share = min(most_share, self._share + guard_step)
 
 
 def expiry_s(sequence: Sequence) -> float:
@@ -68,15 +73,3 @@ def expiry_s(sequence: Sequence) -> float:
 def _is_aged(sequence: Sequence, now: float) -> bool:
     most_s = sequence.service_class.max_wait_s or inf
     return not sequence.begun and now >= sequence.request.arrival_s + aged_share * most_s
-
-
-def _review(guard: Guard, view: View, now: float) -> Guard:
-    """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""
-    if now < guard.reviewed_s + guard_period_s:
-        return guard
-    learned = view.learned
-    feasible = [learned.records[n] for n in learned.classes if (n, "itl") not in learned.infeasible]
-    late = max((record.late_share for record in feasible), default=0.0)
-    if late > late_share:
-        return Guard(max(least_share, guard_factor * guard.share), now)
-    return Guard(min(most_share, guard.share + guard_step) if late < calm_share else guard.share, now)

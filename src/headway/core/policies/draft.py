@@ -4,6 +4,7 @@ Owns the way from deadlines to tokens. Decides neither the order of prompts nor 
 """
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
 from math import inf
 
@@ -34,9 +35,11 @@ class Draft:
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
-        firm = [s for s in decodes if s.level == self.top and not s.missed]
-        riders = [s for s in decodes if s.level == self.top and _rides(s)]
-        self._loose = [s for s in decodes if s.level > self.top or (s.missed and not _rides(s))]
+        top = [s for s in decodes if s.level == self.top]
+        firm = [s for s in top if not s.missed]
+        riders = [s for s in top if s.missed and s.targets.itl_s and not s.targets.deadline_s]
+        kept = {s.id for s in (*firm, *riders)}
+        self._loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
         self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
         slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
@@ -89,11 +92,11 @@ class Draft:
         within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
         self._add_prompt(job.sequence, within_s, pace_share * self._share * pace_s)
 
-    def add_rest(self, job: Job) -> None:
-        self._add_prompt(job.sequence, self._fill_s, self._fill_s)
-
-    def add_loose_streams(self) -> None:
+    def add_rest(self, jobs: Iterable[Job]) -> None:
+        """With what the promises leave: the loose streams, then these."""
         self._add_streams(self._loose, self._fill_s)
+        for job in jobs:
+            self._add_prompt(job.sequence, self._fill_s, self._fill_s)
 
     def _add_streams(self, streams: list[Sequence], within_s: float) -> None:
         """Whoever has been longest without a token first, as many as there is time for."""
@@ -140,9 +143,3 @@ class Draft:
         context = sum(s.known for s in running) + sequence.known
         self._closed = self._forecast.safe_seconds(Load(many, many, context, 0)) > decode_s
         return not self._closed
-
-
-def _rides(sequence: Sequence) -> bool:
-    """Its gaps can still be kept, though something else no more can."""
-    targets = sequence.targets
-    return sequence.missed and targets.itl_s is not None and targets.deadline_s is None

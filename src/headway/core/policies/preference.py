@@ -32,20 +32,16 @@ class Preference(NamedTuple):
 
     alternatives: tuple[Ranking, ...]
     budget: int  # tokens of this step
-    state: object  # handed back at the next call
     wake_s: float | None = None  # ask again at this time though nothing happened
     expired: tuple[Sequence, ...] = ()  # waited in vain: they end now
 
 
 class Policy(Protocol):
-    @property
-    def first_state(self) -> object: ...
+    """What it remembers from plan to plan is its own: each scheduler has one to itself."""
 
-    @property
-    def heeds_levels(self) -> bool:
-        """Whether classes have ranks: the lower level is senior, and gives way to nobody of a higher one."""
+    heeds_levels: bool = False  # a lower level is senior, as in vLLM's priority scheduling; else by arrival
 
-    def rank(self, view: View, now: float, state: object) -> Preference: ...
+    def rank(self, view: View, now: float) -> Preference: ...
 
 
 def ranked(view: View, *groups: Ordered[Sequence]) -> Ranking:
