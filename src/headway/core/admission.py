@@ -4,11 +4,12 @@ Owns the verdict with its numbers, and the rate at which a queue of prompts has 
 from headway.core.bookings import Bookings
 from headway.core.learned import Learned
 from headway.core.residency import Residency
-from headway.core.slo import Overload, ServiceClass
+from headway.core.slo import Overload, ServiceClass, first_due_s
 from headway.core.types import Refusal, Refused, Request
 
 full_queue_s = 1.0  # until those whom a full queue refuses may come again
 backlog_memory_s = 4.0  # how far back the rate of prompts looks, in seconds with a backlog
+least_tokens = 16.0  # in that time: a queue that stands still is one that hardly moves
 
 
 class Admission:
@@ -28,24 +29,21 @@ class Admission:
         """The class it is served as, or why not. For being late nobody is refused by an idle engine."""
         served = self._learned.known[request.service_class]
         refused = self._refuse_unfit(request, queued, now)
+        came_back = request.retries > 0 and self._bookings.take_up(served.level, now)
         if refused is not None or idle or served.on_overload is Overload.ACCEPT:
             return refused or served
-        target_s = served.targets.replaced(request.own).ttft_s
-        if target_s is None:
-            return served
-        late_s = request.arrival_s + target_s
+        decode_s = self._learned.least_gap_s * request.sampling.max_tokens
+        late_s = first_due_s(served.targets.replaced(request.own), request.arrival_s, decode_s)
         work_s = self._token_s * len(request.prompt)
-        first_token_s = self._token_s * self._tokens_ahead(served.level) + work_s
-        if request.retries:
-            self._bookings.take_up()
-        else:
+        first_token_s = self._token_s * self._tokens_ahead(served.level, late_s) + work_s
+        if not came_back:
             first_token_s += self._bookings.seconds(served.level, now, late_s)
         if now + first_token_s <= late_s:
             return served
         if served.downgrade_to is not None:
             return self._learned.known[served.downgrade_to]
-        again_s = self._bookings.book(now, now + first_token_s - target_s, served.level, work_s)
-        promise = f"class {served.name} promises it within {target_s:.1f} s"
+        again_s = self._bookings.book(now, now + first_token_s - late_s, served.level, work_s)
+        promise = f"class {served.name} promises it within {late_s - request.arrival_s:.1f} s"
         text = f"the first token would come {first_token_s:.1f} s from now, and {promise}"
         return Refused(request.id, now, Refusal.TOO_LATE, text, again_s)
 
@@ -72,12 +70,15 @@ class Admission:
     @property
     def _token_s(self) -> float:
         """Of a prompt, at the rate of late; a guess where nothing was seen yet."""
-        if self._tokens:
-            return self._seconds / self._tokens
+        if self._seconds:
+            return self._seconds / max(self._tokens, least_tokens)
         return min(token_s for _, token_s in self._learned.forecast.prompt_steps())
 
-    def _tokens_ahead(self, level: int) -> int:
-        """Of prompts that are computed before those of a newcomer."""
-        running, waiting = self._residency.running, self._residency.waiting
-        ahead = sum(s.remaining for s in running if s.level <= level and s.remaining > 1)
-        return ahead + sum(s.known for s in waiting if s.level <= level)
+    def _tokens_ahead(self, level: int, late_s: float) -> int:
+        """Of prompts that a newcomer must not hold up: its seniors', and of equals that are due before it."""
+        ahead = 0
+        for s in (*self._residency.running, *self._residency.waiting):
+            due_s = first_due_s(s.targets, s.request.arrival_s, 0.0)
+            if s.remaining > 1 and (s.level < level or (s.level == level and due_s <= late_s)):
+                ahead += s.remaining
+        return ahead

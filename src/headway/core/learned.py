@@ -10,7 +10,7 @@ from headway.core.slo import ServiceClass, pace_s
 
 kept_outputs = 128  # of the last answers, for their 90th percentile
 first_output = 256.0  # tokens; before any answer has ended
-half_life_gaps = 100.0  # so many gaps on, what was seen counts half
+tight = 1.25  # a pace nearer to the bare step governs nothing: to chase it would stop everyone else
 bare = Load(1, 1, 64, 0)  # the lightest decode there is
 surely_over, surely_under = 1.05, 0.95  # shares of a target: infeasible from the one on, until the other
 
@@ -18,26 +18,20 @@ surely_over, surely_under = 1.05, 0.95  # shares of a target: infeasible from th
 class Record:  # of one class
     def __init__(self) -> None:
         self.output_p90 = first_output
-        self.shortest_output = 1.0  # what an answer surely has
+        self.shortest_output = 1.0  # of late
         self.seen_s = -inf  # when its last request came
         self._outputs: deque[int] = deque(maxlen=kept_outputs)
-        self._gaps = self._late = 0.0
+        self.gaps = self.late_gaps = 0  # since the start
 
     def answer(self, output_tokens: int) -> None:
         self._outputs.append(output_tokens)
         ranked = sorted(self._outputs)
-        self.output_p90 = self.shortest_output = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
+        self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
+        self.shortest_output = float(ranked[0])
 
     def gap(self, late: bool) -> None:
-        self._gaps += 1.0
-        self._late += late
-        if self._gaps > half_life_gaps:
-            self._gaps *= 0.5
-            self._late *= 0.5
-
-    @property
-    def late_share(self) -> float:
-        return self._late / self._gaps if self._gaps else 0.0
+        self.gaps += 1
+        self.late_gaps += late
 
 
 class Learned:
@@ -80,6 +74,5 @@ class Learned:
 
     def pace_s(self, name: str) -> float:
         """The gap between tokens that keeps a class's promise. inf: it has none, or one nobody can keep."""
-        if (name, "itl") in self.infeasible:
-            return inf
-        return pace_s(self.known[name].targets, self.records[name].output_p90)
+        gap_s = pace_s(self.known[name].targets, self.records[name].output_p90)
+        return gap_s if gap_s > tight * self.least_gap_s else inf

@@ -94,9 +94,10 @@ class Residency:
     def _take(self, count: int, sequence: Sequence) -> list[int] | None:
         """Blocks for a sequence, or None.
 
-        Liveness. Whoever is denied is remembered, the most senior of them, and nobody junior takes blocks
-        before it; if it is senior to sequences that hold some, those give way. So of all that want blocks the
-        most senior gets them once the batches in flight have landed; alone it fits (admission saw to that).
+        Liveness. Whoever is denied is remembered, the most senior of them, and nobody junior joins before it;
+        if it is senior to sequences that hold some, those give way. Who holds blocks waits only for who does:
+        the most senior of these gets its own once the batches in flight have landed. So each ends in turn,
+        and whoever is owed joins; alone it fits (admission saw to that).
         """
         if self._must_wait(sequence):
             return None
@@ -109,7 +110,8 @@ class Residency:
 
     def _must_wait(self, sequence: Sequence) -> bool:
         """Somebody senior wants blocks, and has gone without since the plan before or earlier in this one."""
-        return any(s is not None and sequence.seniority > s.seniority for s in (self._guard, self.owed))
+        owed = [s for s in (self._guard, self.owed) if s is not None and (s.blocks or not sequence.blocks)]
+        return any(sequence.seniority > s.seniority for s in owed)
 
     def _has_place(self, sequence: Sequence) -> bool:
         """Whether one more may run. Of strictly lower levels the ranking's last makes place, if need be."""

@@ -16,16 +16,16 @@ from math import inf
 from headway.core.account import DECODE, PREEMPTION, PREFILL, QUEUE, Account, to_ns
 from headway.core.blocks import chain_digest, root_digest
 from headway.core.learned import Record
-from headway.core.slo import ServiceClass, is_missed, next_due_s
+from headway.core.slo import Overload, ServiceClass, is_missed, next_due_s
 from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, Reason, Request, Shares, Token
 
 
 class Sequence:
     __slots__ = (
         "account", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s", "late_gap_s",
-        "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request", "sampling",
-        "scored", "seniority", "service_class", "targets", "tokens",
+        "expires_s", "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s",
+        "late_gap_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request",
+        "sampling", "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
 
     def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
@@ -62,6 +62,9 @@ class Sequence:
         self.level = level
         self.seniority = (level, self.id)
         self.record = record
+        accepts = service_class.on_overload is Overload.ACCEPT  # whatever comes, its deadline passed or not
+        waits_s = min(service_class.max_wait_s or inf, inf if accepts else self.targets.deadline_s or inf)
+        self.expires_s = self.request.arrival_s + waits_s  # unless it has begun
 
     @property
     def remaining(self) -> int:

@@ -6,18 +6,20 @@ whoever arrives next, what is late or of a lower level. A slow guard on how much
 on how many run, corrects the forecast by what was measured.
 """
 
+from collections.abc import Sequence as Ordered
+from itertools import islice
 from math import inf
 
 from headway.core.policies.draft import Draft
 from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
-from headway.core.slo import Overload
 
-most_considered = 128  # of those that wait, the most senior
-aged_share = 0.7  # of max_wait_s: from then on a request's first slice comes before everything else
-late_share, calm_share = 0.03, 0.01  # of gaps over their target: the guard closes above, opens below
-guard_period_s, guard_step, guard_factor = 1.0, 0.02, 0.95  # added, and multiplied by
+most_considered = 128  # of those that wait
+aged_share = 0.7  # of max_wait_s: from then on a request comes before everything else
+patience_s = 30.0  # so long after its arrival, the oldest that has no token comes first, too, bit by bit
+late_share, calm_share = 0.04, 0.02  # of gaps over their target: the guard closes above, opens below
+guard_period_s, guard_gaps, guard_step, guard_factor = 1.0, 20, 0.02, 0.95  # added, and multiplied by
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
 
@@ -27,49 +29,62 @@ class Adaptive(Policy):
     def __init__(self) -> None:
         self._share = most_share  # of a stream's slack that a step may use: the guard
         self._reviewed_s = 0.0
+        self._lower_turn = False
+        self._seen: dict[str, tuple[int, int]] = {}  # by class: gaps and late ones that the guard has heeded
 
     def rank(self, view: View, now: float) -> Preference:
         draft = Draft(view, now, self._share)
-        ends_s = {s.id: expiry_s(s) for s in view.waiting[:most_considered]}
-        expired = tuple(s for s in view.waiting[:most_considered] if ends_s[s.id] <= now)
-        waiting = [s for s in view.waiting[:most_considered] if ends_s[s.id] > now]
-        aged = [s for s in waiting if s is view.owed or _is_aged(s, now)]
+        expired = tuple(s for s in view.waiting if s.expires_s <= now and not s.begun)
+        waiting = [s for s in _considered(view.waiting, now) if s.expires_s > now or s.begun]
+        aged = _aged([*prompting(view), *waiting], now)
         for sequence in aged:
-            draft.add_first_slice(sequence)
+            draft.add_aged(sequence)
         rest = [s for s in (*prompting(view), *waiting) if s not in aged]
         in_time, late = in_order([draft.job(s) for s in rest], now)
         lower = [job for job in in_time if job.sequence.level > draft.top]
         for job in in_time[: len(in_time) - len(lower)]:
             draft.add_in_time(job)
-        # In turns: neither keeps the other waiting for ever.
-        draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
+        # In turns: neither keeps the other waiting for ever, nor what a late one is owed all others out.
+        self._lower_turn = not self._lower_turn
+        withheld = [job for job in late if self._lower_turn and job.sequence is view.owed]
+        late = [job for job in late if job not in withheld]
+        draft.add_rest((*lower, *late) if self._lower_turn else (*late, *lower))
         self._review(view, now)
-        wake_s = min((end_s for end_s in ends_s.values() if end_s < inf), default=None)
-        return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
+        wake_s = min((s.expires_s for s in waiting if not s.begun), default=inf)
+        if withheld:
+            wake_s = now  # if nothing else could go on, its turn comes at once
+        return Preference(
+            draft.alternatives(), view.max_step_tokens, wake_s if wake_s < inf else None, expired
+        )
 
     def _review(self, view: View, now: float) -> None:
         """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""
         if now < self._reviewed_s + guard_period_s:
             return
-        self._reviewed_s = now
-        learned = view.learned
-        feasible = [learned.records[n] for n in learned.classes if (n, "itl") not in learned.infeasible]
-        late = max((record.late_share for record in feasible), default=0.0)
-        if late > late_share:
+        self._reviewed_s, learned, shares = now, view.learned, [0.0]
+        for name in learned.classes:
+            record, (gaps, late) = learned.records[name], self._seen.get(name, (0, 0))
+            if record.gaps < gaps + guard_gaps:
+                continue
+            self._seen[name] = record.gaps, record.late_gaps
+            if (name, "itl") not in learned.infeasible:
+                shares.append((record.late_gaps - late) / (record.gaps - gaps))
+        if max(shares) > late_share:
             self._share = max(least_share, guard_factor * self._share)
-        elif late < calm_share:
+        elif max(shares) < calm_share:
             self._share = min(most_share, self._share + guard_step)
 
 
-def expiry_s(sequence: Sequence) -> float:
-    """When a request without a slice ends in vain: after the most that its class waits, or past its deadline
-    unless the class accepts whatever comes."""
-    served, arrival_s = sequence.service_class, sequence.request.arrival_s
-    accepts = served.on_overload is Overload.ACCEPT
-    deadline_s = inf if accepts else sequence.targets.deadline_s or inf
-    return arrival_s + min(served.max_wait_s or inf, deadline_s) if not sequence.begun else inf
+def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
+    """The most senior; and if they are many, half as many of the others whose first token is not late yet."""
+    half = most_considered // 2
+    others = waiting[half:] if len(waiting) > most_considered else ()
+    timely = (s for s in others if now <= s.request.arrival_s + (s.targets.ttft_s or inf))
+    return [*(waiting[:half] if others else waiting), *islice(timely, half)]
 
 
-def _is_aged(sequence: Sequence, now: float) -> bool:
-    most_s = sequence.service_class.max_wait_s or inf
-    return not sequence.begun and now >= sequence.request.arrival_s + aged_share * most_s
+def _aged(sequences: list[Sequence], now: float) -> list[Sequence]:
+    """Whose class lets nobody wait so long; and of the others who has waited longest, if for long."""
+    unserved = sorted((s.request.arrival_s, s.id, s) for s in sequences if s.first_token_s is None)
+    aged = [s for at_s, _, s in unserved if now - at_s >= aged_share * (s.service_class.max_wait_s or inf)]
+    return aged or [s for at_s, _, s in unserved[:1] if now - at_s > patience_s]

@@ -43,7 +43,7 @@ class Draft:
         self._ranking: Ranking = [(s, 1) for s in firm]
         self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
         slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
-        self._add_streams(riders, pace_share * min(slack_s, *(s.targets.itl_s or inf for s in riders), inf))
+        self._add_streams(riders, pace_share * slack_s)  # all together, if they cost no promise
         self._bare_s = self._forecast.safe_seconds(self._load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
@@ -53,12 +53,12 @@ class Draft:
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s)
         self._token_s = easy_s / max(tokens, least_chunk)  # of a prompt
-        self._closed = False  # nobody else may enter
+        self._closed_s = 0.0  # nobody else may enter for whom decodes must take no longer
 
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
-        least_s = self._learned.least_gap_s
-        minding = [s for s in streams if s.due_s < inf and (s.targets.itl_s or inf) >= least_s]
+        least_s = self._learned.least_gap_s  # whoever is due sooner minds in vain
+        minding = [s for s in streams if least_s <= s.due_s - s.last_token_s < inf]
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
         return min(ends_s, default=inf) - self._now
 
@@ -80,11 +80,18 @@ class Draft:
         if sequence.first_token_s is None:
             decode_s = usual_share * self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
-        return Job(sequence, inf if sequence.missed else due_s, sequence.remaining * self._token_s)
+        # A token comes at the end of its step, not when its work is done.
+        due_s = inf if sequence.missed else due_s - self._fill_s
+        return Job(sequence, due_s, sequence.remaining * self._token_s)
 
-    def add_first_slice(self, sequence: Sequence) -> None:
-        """Of one that has waited for as long as its class may: the least there is, slack or none."""
-        self._add(sequence, min(sequence.remaining, least_chunk))
+    def add_aged(self, sequence: Sequence) -> None:
+        """One that has waited for too long: some in every step, slack or none; as much as the promises leave if
+        its class says how long it may wait."""
+        within_s = (
+            self._floor_s if sequence.service_class.max_wait_s is None else max(self._fill_s, self._floor_s)
+        )
+        count = self._forecast.most_tokens(self._load, sequence.granted, sequence.remaining, within_s)
+        self._add(sequence, max(count, min(sequence.remaining, least_chunk)))
 
     def add_in_time(self, job: Job) -> None:
         pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
@@ -134,12 +141,14 @@ class Draft:
 
     def _may_enter(self, sequence: Sequence, decode_s: float) -> bool:
         """There is a place for it, and with it a step of decodes alone stays short enough."""
-        running = [s for s in self._view.running if s.level <= sequence.level]
-        if not self._view.running:
-            return True
-        if self._closed or len(running) >= self._view.max_seqs:
+        if decode_s <= self._closed_s:
             return False
+        running = [s for s in self._view.running if s.level <= sequence.level]
         many = len(running) + sum(not s.blocks for s, _ in self._ranking) + 1
+        if many == 1:
+            return True
         context = sum(s.known for s in running) + sequence.known
-        self._closed = self._forecast.safe_seconds(Load(many, many, context, 0)) > decode_s
-        return not self._closed
+        enters = self._forecast.safe_seconds(Load(many, many, context, 0)) <= decode_s
+        if not enters or len(running) >= self._view.max_seqs:
+            self._closed_s = decode_s if not enters else inf
+        return self._closed_s < decode_s

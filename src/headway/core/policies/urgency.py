@@ -25,7 +25,7 @@ def in_order(jobs: Iterable[Job], now: float) -> tuple[list[Job], list[Job]]:
     """Those in time, and those that are given up; each in the order in which to run them."""
     ranked, late, free_s = sorted(jobs, key=_urgency), set[int](), now
     for _, of_level in groupby(ranked, key=lambda job: job.sequence.level):
-        free_s = _give_up(of_level, free_s, late)
+        free_s = _give_up(sorted(of_level, key=lambda job: job.due_s), free_s, late)
     return [j for j in ranked if j.sequence.id not in late], [j for j in ranked if j.sequence.id in late]
 
 
