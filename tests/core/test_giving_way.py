@@ -80,15 +80,15 @@ def test_nobody_gives_way_in_vain():
     assert only(events, Stepped)[0].preemptions == 0
 
 
-def test_who_came_later_takes_no_blocks_before_one_that_the_plan_before_denied():
-    policy = Chosen(0, 1)
+def test_who_is_ranked_after_a_senior_that_was_denied_does_not_join_before_it():
+    policy = Chosen(0, 1, 2)
     scheduler = Scheduler(TIGHT, policy, paged)
     scheduler.add(ask(1, prompt=5), 0.0)
     scheduler.add(ask(2, prompt=other_prompt(12, first=50), max_tokens=4), 0.0)
     scheduler.add(ask(3, prompt=other_prompt(2, first=70)), 0.0)
     assert sliced(step(scheduler)[0]) == [0]
     policy.order = (2, 0, 1)
-    assert sliced(step(scheduler)[0]) == [0]
+    assert sliced(step(scheduler)[0]) == [2, 0], "who comes first is the policy's to say"
 
 
 def test_nobody_waits_for_one_that_was_denied_and_that_the_policy_no_longer_wants_in():

@@ -29,8 +29,8 @@ class Residency:
         self.gone: list[int] = []  # left since the last batch: the executor has yet to be told
         self.memory = memory
         self.slots_unused = 0  # in the blocks of all, counted once for each that holds them
-        self.owed: Sequence | None = None  # the most senior that this plan, or the last, left without
-        self._guard: Sequence | None = None  # the same of the plan before
+        self.owed: Sequence | None = None  # others leave for it, as soon as what is in flight has landed
+        self._denied: Sequence | None = None  # the most senior that this plan has left without, so far
         self._rankings: tuple[Ranking, ...] = ()  # of this plan
         self._preemptions = self._recomputed = self._queried = self._found = 0
 
@@ -43,9 +43,8 @@ class Residency:
     def begin_plan(self, rankings: tuple[Ranking, ...]) -> None:
         """Take note of the rankings: whoever gives way in this plan is read from their end."""
         self._rankings = rankings
-        self._guard, self.owed = self.owed, None
-        if self._guard is not None and not any(s is self._guard for ranking in rankings for s, _ in ranking):
-            self._guard = None  # it ended, or the policy no longer wants it in: nobody waits for it
+        ranked = any(s is self.owed for ranking in rankings for s, _ in ranking)
+        self.owed, self._denied = None, self.owed if ranked else None  # it may have ended since
 
     def reorder(self) -> None:  # levels have changed
         self.running.sort(key=_by_seniority)
@@ -94,24 +93,22 @@ class Residency:
     def _take(self, count: int, sequence: Sequence) -> list[int] | None:
         """Blocks for a sequence, or None.
 
-        Liveness. Whoever is denied is remembered, the most senior of them, and nobody junior joins before it;
-        if it is senior to sequences that hold some, those give way. Who holds blocks waits only for who does:
-        the most senior of these gets its own once the batches in flight have landed. So each ends in turn,
-        and whoever is owed joins; alone it fits (admission saw to that).
+        Liveness. Who grows takes what it needs from its juniors; so the most senior that holds blocks goes on
+        to its end, then the next. Who joins takes from lower levels only and waits for the others: nobody
+        junior that comes after it in the ranking joins before it; alone it fits (admission saw to that).
         """
-        if self._must_wait(sequence):
-            return None
         if count > self.pool.available:
             self._make_room(count, sequence)
         blocks = self.pool.take(count)
-        if blocks is None:
-            self.owed = sequence
+        if blocks is None and not self._must_wait(sequence):
+            self._denied = sequence
+        elif blocks is not None and sequence is self._denied:
+            self._denied = None
         return blocks
 
     def _must_wait(self, sequence: Sequence) -> bool:
-        """Somebody senior wants blocks, and has gone without since the plan before or earlier in this one."""
-        owed = [s for s in (self._guard, self.owed) if s is not None and (s.blocks or not sequence.blocks)]
-        return any(sequence.seniority > s.seniority for s in owed)
+        """Somebody senior went without earlier in this plan, or others leave for it since the last one."""
+        return self._denied is not None and sequence.seniority > self._denied.seniority
 
     def _has_place(self, sequence: Sequence) -> bool:
         """Whether one more may run. Of strictly lower levels the ranking's last makes place, if need be."""
@@ -121,18 +118,21 @@ class Residency:
         if lower and not any(s.leaving for s in lower):
             self._oust(lower[0])
         if lower and any(s.leaving for s in lower):
-            self.owed = sequence  # the place is for it alone
+            self.owed = self._denied = sequence  # the place is for it alone
         return len(self.running) < self.limits.max_seqs
 
     def _make_room(self, count: int, sequence: Sequence) -> None:
         """Oust the junior, from the ranking's end, until `count` blocks are free or on their way."""
         junior = self._giving_way(sequence)
+        if not sequence.blocks:
+            junior = [s for s in junior if s.level > sequence.level]
         coming = sum(len(s.blocks) for s in junior if s.leaving)
         if self.pool.available + sum(len(s.blocks) for s in junior) < count:
             return
         for victim in junior:
             if self.pool.available + coming >= count:
                 break
+            self.owed = sequence
             if not victim.leaving:
                 self._oust(victim)
                 coming += len(victim.blocks)  # none if it could go at once

@@ -29,14 +29,13 @@ class Adaptive(Policy):
     def __init__(self) -> None:
         self._share = most_share  # of a stream's slack that a step may use: the guard
         self._reviewed_s = 0.0
-        self._lower_turn = False
         self._seen: dict[str, tuple[int, int]] = {}  # by class: gaps and late ones that the guard has heeded
 
     def rank(self, view: View, now: float) -> Preference:
         draft = Draft(view, now, self._share)
         expired = tuple(s for s in view.waiting if s.expires_s <= now and not s.begun)
         waiting = [s for s in _considered(view.waiting, now) if s.expires_s > now or s.begun]
-        aged = _aged([*prompting(view), *waiting], now)
+        aged = _aged([*prompting(view), *waiting], now) or [s for s in waiting if s is view.owed]
         for sequence in aged:
             draft.add_aged(sequence)
         rest = [s for s in (*prompting(view), *waiting) if s not in aged]
@@ -44,15 +43,10 @@ class Adaptive(Policy):
         lower = [job for job in in_time if job.sequence.level > draft.top]
         for job in in_time[: len(in_time) - len(lower)]:
             draft.add_in_time(job)
-        # In turns: neither keeps the other waiting for ever, nor what a late one is owed all others out.
-        self._lower_turn = not self._lower_turn
-        withheld = [job for job in late if self._lower_turn and job.sequence is view.owed]
-        late = [job for job in late if job not in withheld]
-        draft.add_rest((*lower, *late) if self._lower_turn else (*late, *lower))
+        # In turns: neither keeps the other waiting for ever.
+        draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
         self._review(view, now)
         wake_s = min((s.expires_s for s in waiting if not s.begun), default=inf)
-        if withheld:
-            wake_s = now  # if nothing else could go on, its turn comes at once
         return Preference(
             draft.alternatives(), view.max_step_tokens, wake_s if wake_s < inf else None, expired
         )

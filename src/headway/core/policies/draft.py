@@ -85,11 +85,10 @@ class Draft:
         return Job(sequence, due_s, sequence.remaining * self._token_s)
 
     def add_aged(self, sequence: Sequence) -> None:
-        """One that has waited for too long: some in every step, slack or none; as much as the promises leave if
-        its class says how long it may wait."""
-        within_s = (
-            self._floor_s if sequence.service_class.max_wait_s is None else max(self._fill_s, self._floor_s)
-        )
+        """One that has waited for too long: some in every step, slack or none; as much as the promises leave
+        if its class says how long it may wait."""
+        bounded = sequence.service_class.max_wait_s is not None
+        within_s = max(self._fill_s, self._floor_s) if bounded else self._floor_s
         count = self._forecast.most_tokens(self._load, sequence.granted, sequence.remaining, within_s)
         self._add(sequence, max(count, min(sequence.remaining, least_chunk)))
 
