@@ -74,9 +74,7 @@ class Admission:
     @property
     def _token_s(self) -> float:
         """Of a prompt, at the rate of late; a guess where nothing was seen yet."""
-        if self._tokens:
-            return self._seconds / self._tokens
-        return min(token_s for _, token_s in self._learned.forecast.prompt_steps())
+        return self._seconds / self._tokens if self._tokens else self._learned.forecast.efficient_step(1.0)[1]
 
     def _tokens_ahead(self, level: int) -> int:
         """Of prompts that are computed before those of a newcomer."""
