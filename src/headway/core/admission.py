@@ -72,7 +72,7 @@ class Admission:
         """Of a prompt, at the rate of late; a guess where nothing was seen yet."""
         if self._seconds:
             return self._seconds / max(self._tokens, least_tokens)
-        return min(token_s for _, token_s in self._learned.forecast.prompt_steps())
+        return self._learned.forecast.efficient_step(1.0)[1]
 
     def _tokens_ahead(self, level: int, late_s: float) -> int:
         """Of prompts that a newcomer must not hold up: its seniors', and of equals that are due before it."""

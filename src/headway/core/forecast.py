@@ -103,10 +103,12 @@ class Forecast:
 
         return most - bisect_left(range(most, 0, -1), True, key=fits)
 
-    def prompt_steps(self) -> list[tuple[float, float]]:
-        """(seconds, seconds a token) of steps with as many prompt tokens as each knot has."""
-        steps = [(n, self.seconds(Load(n, 1, 0, n * n // 2))) for n in self.knots]
-        return [(seconds, seconds / tokens) for tokens, seconds in steps]
+    def efficient_step(self, share: float) -> tuple[float, float]:
+        """(seconds, seconds a token) of the shortest step whose prompt goes at `share` of the best rate."""
+        took_s = [self.seconds(Load(n, 1, 0, n * n // 2)) for n in self.knots]  # with a knot's tokens
+        steps = [(step_s, step_s / n) for step_s, n in zip(took_s, self.knots, strict=True)]
+        best_s = min(token_s for _, token_s in steps)
+        return min(step for step in steps if share * step[1] <= best_s)
 
     def observe(self, load: Load, actual_s: float) -> None:
         """Learn from a step. Less than 50 microseconds."""

@@ -66,12 +66,6 @@ class Learned:
             if least_s > over * (s or inf):
                 yield name, target
 
-    def efficient_s(self, share: float) -> float:
-        """The shortest step whose prompt tokens go at `share` of the best rate."""
-        steps = self.forecast.prompt_steps()
-        best_s = min(token_s for _, token_s in steps)
-        return min(seconds for seconds, token_s in steps if share * token_s <= best_s)
-
     def pace_s(self, name: str) -> float:
         """The gap between tokens that keeps a class's promise. inf: it has none, or one nobody can keep."""
         gap_s = pace_s(self.known[name].targets, self.records[name].output_p90)

@@ -129,10 +129,10 @@ class Residency:
         coming = sum(len(s.blocks) for s in junior if s.leaving)
         if self.pool.available + sum(len(s.blocks) for s in junior) < count:
             return
+        self.owed = sequence
         for victim in junior:
             if self.pool.available + coming >= count:
                 break
-            self.owed = sequence
             if not victim.leaving:
                 self._oust(victim)
                 coming += len(victim.blocks)  # none if it could go at once

@@ -48,17 +48,15 @@ class DecodeFirst(Policy):
         self._filling = False
 
     def rank(self, view: View, now: float) -> Preference:
-        self._review(view, len(view.running))
-        ranking = ranked(view, decoding(view), prompting(view), view.entrants if self._filling else ())
-        return Preference((ranking,), view.max_step_tokens)
-
-    def _review(self, view: View, running: int) -> None:
+        running = len(view.running)
         shrunk = running == 0 or (not self._filling and running <= self._refill_share * self._size)
         if shrunk and view.entrants:
             self._size, self._filling = running, True
         elif self._filling:
             grew = running > self._size or bool(prompting(view))
             self._size, self._filling = max(self._size, running), bool(view.entrants) and grew
+        ranking = ranked(view, decoding(view), prompting(view), view.entrants if self._filling else ())
+        return Preference((ranking,), view.max_step_tokens)
 
 
 class StallFree(Policy):

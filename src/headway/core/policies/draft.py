@@ -66,7 +66,7 @@ class Draft:
         """The longest step where no stream's slack says otherwise."""
         targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
         tightest_s = min((s for s in targets_s if s >= self._learned.least_gap_s), default=inf)
-        return max(arrival_share * tightest_s, self._learned.efficient_s(efficient_share))
+        return max(arrival_share * tightest_s, self._forecast.efficient_step(efficient_share)[0])
 
     def _tightest_pace_s(self) -> float:
         """Of all classes of this level that have lately had requests, whether or not one runs just now."""
@@ -122,7 +122,7 @@ class Draft:
         """The step; and everyone else who runs, so that nobody holds blocks that the step is in need of."""
         ranked = {s.id for s, _ in self._ranking}
         rest = [(s, self._view.max_step_tokens) for s in self._view.running if s.id not in ranked]
-        return (self._ranking, rest) if rest else (self._ranking,)
+        return self._ranking, rest
 
     def _add_prompt(self, sequence: Sequence, within_s: float, decode_s: float) -> None:
         """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
