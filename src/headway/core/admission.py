@@ -76,9 +76,6 @@ class Admission:
 
     def _tokens_ahead(self, level: int, late_s: float) -> int:
         """Of prompts that a newcomer must not hold up: its seniors', and of equals that are due before it."""
-        ahead = 0
-        for s in (*self._residency.running, *self._residency.waiting):
-            due_s = first_due_s(s.targets, s.request.arrival_s, 0.0)
-            if s.remaining > 1 and (s.level < level or (s.level == level and due_s <= late_s)):
-                ahead += s.remaining
-        return ahead
+        prompts = [s for s in (*self._residency.running, *self._residency.waiting) if s.remaining > 1]
+        dues = ((s, first_due_s(s.targets, s.request.arrival_s, 0.0)) for s in prompts if s.level <= level)
+        return sum(s.remaining for s, due_s in dues if s.level < level or due_s <= late_s)

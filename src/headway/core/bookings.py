@@ -32,13 +32,11 @@ class Bookings:
 
     def take_up(self, level: int, now: float) -> bool:
         """Whether one was told to come now; it has come."""
-        mine = (b for b in self._due if b.level == level and abs(b.at_s - now) <= patience_s)
-        booking = next(mine, None)
-        if booking is None:
-            return False
-        self._due.remove(booking)
-        self._returning += learned_of_each * (1.0 - self._returning)
-        return True
+        mine = [b for b in self._due if b.level == level and abs(b.at_s - now) <= patience_s]
+        for booking in mine[:1]:
+            self._due.remove(booking)
+            self._returning += learned_of_each * (1.0 - self._returning)
+        return bool(mine)
 
     def seconds(self, level: int, now: float, until_s: float) -> float:
         """Of work that is expected by then, and not junior to a newcomer of this level."""

@@ -1,10 +1,8 @@
 """The classes' targets drive every step: its length, its order, how many run.
-
 A step is as long as the tightest stream's slack allows, by the forecast. Into it come, in this order, the
 streams that keep their promise; the prompts that can still be in time; and, while it stays short enough for
 whoever arrives next, what is late or of a lower level. A slow guard on how much of the slack is used, and so
-on how many run, corrects the forecast by what was measured.
-"""
+on how many run, corrects the forecast by what was measured."""
 
 from collections.abc import Sequence as Ordered
 from itertools import islice
@@ -46,10 +44,8 @@ class Adaptive(Policy):
         # In turns: neither keeps the other waiting for ever.
         draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
         self._review(view, now)
-        wake_s = min((s.expires_s for s in waiting if not s.begun), default=inf)
-        return Preference(
-            draft.alternatives(), view.max_step_tokens, wake_s if wake_s < inf else None, expired
-        )
+        wake_s = min((s.expires_s for s in waiting if s.expires_s < inf and not s.begun), default=None)
+        return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
 
     def _review(self, view: View, now: float) -> None:
         """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""

@@ -1,7 +1,5 @@
-"""A step in the making for the adaptive policy: how long it may take, and who fits into that.
-
-Owns the way from deadlines to tokens. Decides neither the order of prompts nor who is late.
-"""
+"""A step in the making for the adaptive policy: from deadlines to how long it may take, and who fits into
+that. Decides neither the order of prompts nor who is late."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
