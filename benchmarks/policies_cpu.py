@@ -151,7 +151,7 @@ def searched(rows: Sequence[Row]) -> list[Row]:
     """Every candidate with what its trials came to, the one that came furthest first."""
     by_entrant: dict[Configuration, list[Row]] = {}
     for row in rows:
-        if row["stage"] == "search" and row["client"]["valid"]:
+        if row["stage"] == "search" and row["valid"]:
             by_entrant.setdefault(Configuration(**row["configuration"]), []).append(row)
     ranked = sorted(
         by_entrant.items(), key=lambda item: (len(item[1]), pooled(item[1]).goodput), reverse=True
@@ -172,7 +172,7 @@ def compared(
                 if row["stage"] == "compare"
                 and Configuration(**row["configuration"]) == entrant
                 and (row["rate"], row["seconds"]) == (round(factor * capacity, 3), seconds)
-                and row["client"]["valid"]
+                and row["valid"]
             ]
             if own:
                 goodput = {str(row["seed"]): row["goodput"] for row in own}

@@ -22,7 +22,8 @@ introduction = """# Policies on a CPU
 SmolLM2-135M (Q4_1 weights, float32 arithmetic) on two cores, the real server over HTTP on loopback, open-loop
 load by a client on the same cores. Every token is stamped by the client's clock, and a request's arrival is
 the moment it was meant to be sent; words are those of [definitions.md](definitions.md). Where the client was
-the bottleneck (its loop woke more than 20 ms late, 1 time in 100) a trial is made again. Prompts are random
+the bottleneck (its loop woke more than 20 ms late, 1 time in 100), or other processes had more than 0.15 of a
+core, a trial of the policies is made again. Prompts are random
 token ids, no two begin alike; an answer's length is known to the server as `max_tokens`.
 
 *Mixed load*, by rate: 60 % chat (prompts of 16 to 1,500 tokens, median 100; answers of 8 to 90, median 35;
