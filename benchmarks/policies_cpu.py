@@ -129,12 +129,17 @@ def found(book: Book, given: argparse.Namespace) -> Row:
     """Runs the stages up to the one asked for; what the book has is not measured again."""
     fixed = given.fixed or search(book, given.rate, given.seconds)
     book.say(f"best fixed: {fixed}")
-    result: Row = {"where": where(), "fixed": fixed._asdict(), "searched": searched(book.rows)}
+    result: Row = {
+        "where": where(),
+        "fixed": fixed._asdict(),
+        "fixed_given": bool(given.fixed),
+        "searched": searched(book.rows),
+    }
     if given.stage == "search":
         return result
     rate = given.capacity or find_capacity(book, fixed, given.rate, given.seconds)
     book.say(f"its capacity: {rate:.3f} requests/s")
-    result |= {"capacity": rate, "seconds": given.seconds}
+    result |= {"capacity": rate, "capacity_given": bool(given.capacity), "seconds": given.seconds}
     if given.own:
         own = find_capacity(book, LINE_UP["adaptive"], rate, given.seconds)
         book.say(f"adaptive's own: {own:.3f} requests/s")
@@ -144,7 +149,9 @@ def found(book: Book, given: argparse.Namespace) -> Row:
     policies = given.policy or ["adaptive", BEST_FIXED, *(name for name in LINE_UP if name != "adaptive")]
     entrants = line_up(policies, fixed)
     compare(book, entrants, rate, given.rounds, given.seconds)
-    return result | {"compared": compared(book.rows, entrants, rate, given.seconds)}
+    not_valid = sum(row["stage"] == "compare" and not row["valid"] for row in book.rows)
+    lines = compared(book.rows, entrants, rate, given.seconds)
+    return result | {"compared": lines, "not_valid": not_valid}
 
 
 def searched(rows: Sequence[Row]) -> list[Row]:
