@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 from cpu_world import MODEL, Configuration, classes, judged, mixed, warm_up
 from load import play
-from served import serving, where
+from served import disturbance, serving, usage, where
 
 drain_s = 12.0  # what has not ended so long after the last arrival is missed
-attempts = 2  # at a trial in which the client was the bottleneck
+attempts = 2  # at a trial in which the client was the bottleneck, or the machine was not left alone
+most_others = 0.15  # cores that other processes may have had
 
 Row = dict[str, Any]
 
@@ -40,7 +41,9 @@ def measure(wanted: Wanted) -> Row:
     schedule = mixed(wanted.rate, wanted.seed, wanted.seconds)
     with serving(MODEL, wanted.configuration.flags()) as server:
         asyncio.run(play(warm_up(), server.url, 30.0))
+        before = usage(server)
         played = asyncio.run(play(schedule, server.url, wanted.seconds + drain_s))
+        cores = disturbance(before, usage(server))
         error = server.slo()["forecast_error"]
     return {
         "stage": wanted.stage,
@@ -48,6 +51,8 @@ def measure(wanted: Wanted) -> Row:
         "rate": wanted.rate,
         "seed": wanted.seed,
         "seconds": wanted.seconds,
+        "valid": played.valid and cores.get("others", 0.0) <= most_others,
+        "cores": cores,
         **judged(played, wanted.seconds, classes()).as_json(),
         "forecast_error": error and round(error, 4),
     }
@@ -64,7 +69,7 @@ class Book:
     def __post_init__(self) -> None:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
         self.rows: list[Row] = [json.loads(line) for line in lines]
-        self._known = {key_of(row): row for row in self.rows if row["client"]["valid"]}
+        self._known = {key_of(row): row for row in self.rows if row["valid"]}
 
     def trial(self, wanted: Wanted) -> Row:
         """From the book, or made now and written into it."""
@@ -77,7 +82,7 @@ class Book:
             with self.path.open("a") as book:
                 book.write(json.dumps(row) + "\n")
             self.say(f"{wanted.key}: {told(row)}")
-            if row["client"]["valid"]:
+            if row["valid"]:
                 self._known[wanted.key] = row
                 break
         return row
@@ -90,7 +95,7 @@ def key_of(row: Row) -> str:
 
 def told(row: Row) -> str:
     shares = [f"{name} {line['attainment']:.0%}" for name, line in row["classes"].items() if name != "batch"]
-    late = "" if row["client"]["valid"] else "; INVALID: the client was late"
+    late = "" if row["valid"] else f"; NOT VALID: {row['client']}, {row['cores']}"
     batch = f"batch tokens {row['completion']:.0%}"
     return f"goodput {row['goodput']:.2f}/s, {', '.join((*shares, batch))}{late}"
 

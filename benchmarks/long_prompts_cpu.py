@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from cpu_world import MODEL, Configuration, client_json, percentiles_json, prompt, quantiles, warm_up
 from load import Asked, Exchange, play
-from served import serving, where
+from served import disturbance, serving, usage, where
 
 from headway.bench.report import percentile
 
@@ -49,7 +49,9 @@ def schedule(long_class: str, seed: int, seconds: float) -> list[Asked]:
 def trial(configuration: Configuration, long_class: str, seed: int, seconds: float) -> dict[str, Any]:
     with serving(MODEL, configuration.flags(PROMISES)) as server:
         asyncio.run(play(warm_up(), server.url, 30.0))
+        before = usage(server)
         played = asyncio.run(play(schedule(long_class, seed, seconds), server.url, seconds))
+        cores = disturbance(before, usage(server))
         error = server.slo()["forecast_error"]
     is_chat = [exchange.asked.output_tokens == endless for exchange in played.exchanges]
     of_chats = [e for e, chat in zip(played.exchanges, is_chat, strict=True) if chat]
@@ -62,6 +64,7 @@ def trial(configuration: Configuration, long_class: str, seed: int, seconds: flo
         "chats": chats_json(of_chats, seconds),
         "long": long_json(of_long),
         "forecast_error": error and round(error, 4),
+        "cores": cores,
         "client": client_json(played),
     }
 
@@ -100,7 +103,8 @@ def told(row: dict[str, Any]) -> str:
     return (
         f"{name:38} {itl} max {c['itl_max_s']:.2f} s, {c['within_target']} of {c['of']} chats within target; "
         f"{long['begun']} of {long['asked']} long prompts begun, TTFT p50 {ttft} s"
-        + ("" if row["client"]["valid"] else "; INVALID: the client was late")
+        f"; others had {row['cores'].get('others', 0.0):.2f} of a core"
+        + ("" if row["client"]["valid"] else "; NOT VALID: the client was late")
     )
 
 

@@ -36,7 +36,7 @@ from cpu_world import (
     warm_up,
 )
 from load import Asked, Client, Exchange, Played, obeying, play
-from served import Server, serving, where
+from served import Server, disturbance, serving, usage, where
 
 RESULTS = Path(__file__).parent / "results" / "overload-cpu.json"
 ADAPTIVE = Configuration("adaptive", 2048, 64)
@@ -64,9 +64,11 @@ def overload(capacity: float, seed: int) -> Row:
     schedule = overload_schedule(capacity, seed)
     with serving(MODEL, ADAPTIVE.flags(REFUSING)) as server:
         asyncio.run(play(warm_up(), server.url, 30.0))
-        horizon_s = overload_s + calm_s + drain_s
+        before, horizon_s = usage(server), overload_s + calm_s + drain_s
         played = asyncio.run(play(schedule, server.url, horizon_s, way=obeying))
-    return {"seed": seed, **refusals(played.exchanges), **phases(played), "client": client_json(played)}
+        cores = disturbance(before, usage(server))
+    facts = {"cores": cores, "client": client_json(played)}
+    return {"seed": seed, **refusals(played.exchanges), **phases(played), **facts}
 
 
 def refusals(exchanges: Sequence[Exchange]) -> Row:
@@ -146,9 +148,11 @@ def filled(rate: float, seed: int, seconds: float, *, queue: bool) -> Row:
             await asyncio.sleep(drain_s)
 
         schedule = background_schedule(rate, seed, seconds, queue=queue)
+        start = usage(server)
         played = asyncio.run(play(schedule, server.url, seconds + drain_s, beside=watch))
+        cores = disturbance(start, usage(server))
     result = judged(played, seconds, classes()).as_json()
-    return {"rate": round(rate, 3), "seconds": seconds, "busy": round(busy[0], 4), **result}
+    return {"rate": round(rate, 3), "seconds": seconds, "busy": round(busy[0], 4), "cores": cores, **result}
 
 
 def busy_s(server: Server) -> float:
@@ -190,7 +194,7 @@ def named(log: str) -> list[str]:
 
 def told(part: str, row: Row) -> str:
     if part == "overload":
-        late = "" if row["client"]["valid"] else "; INVALID: the client was late"
+        late = "" if row["client"]["valid"] else "; NOT VALID: the client was late"
         after = row["afterwards"]["attainment"]
         return (
             f"{row['refused']} of {row['asked']} refused, within {row['refusal_s']} s, "

@@ -7,8 +7,8 @@ real server over HTTP, SmolLM2-135M on this machine's CPU, open-loop load.
     python benchmarks/policies_cpu.py --book try.jsonl --seconds 15 --rounds 1       a short try
 
 search      races fixed configurations (stall-free and prefill-first) near capacity: the worse half of them
-            leaves after each of three ever longer trials; the last ones also with 16 sequences. What
-            completes less than 90 % of batch's tokens ranks behind what does.
+            leaves after each of three ever longer trials at ever higher rates; the best one runs with 16
+            sequences too. What completes less than 90 % of batch's tokens ranks behind what does.
 capacity    the largest rate at which the best fixed one holds: 95 % attainment, 90 % of batch's tokens; with
             `--own` adaptive's too, which overload_cpu.py takes
 compare     rounds at 0.7, 1 and 1.5 times that, policies in turns, the same requests for all in a round
@@ -25,7 +25,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from cpu_trials import Book, Pooled, Row, Wanted, pooled
 from cpu_world import Configuration
@@ -54,7 +54,17 @@ FIXED = [
     *(Configuration("stall-free", budget, 64) for budget in (64, 128, 256, 512, 1024, 2048)),
     *(Configuration("prefill-first", budget, 64) for budget in (512, 1024, 2048)),
 ]
-search_seeds, capacity_seed = (11, 12, 13), 21
+capacity_seed = 21
+
+
+class Heat(NamedTuple):
+    """Of the search, in units of its rate and of a trial."""
+
+    rate: float
+    length: float
+
+
+HEATS = (Heat(1.0, 0.5), Heat(1.2, 0.75), Heat(1.4, 1.0))
 
 T = TypeVar("T")
 
@@ -73,13 +83,13 @@ def standing(of: Pooled) -> tuple[bool, float]:
 
 
 def search(book: Book, rate: float, seconds: float) -> Configuration:
-    """The best fixed one; a candidate's trials count together, the longer the more."""
-    lengths = (0.5 * seconds, 0.75 * seconds, seconds)
+    """The best fixed one. Each heat is longer and its rate higher than the one before, so that some fail;
+    a candidate's trials count together, the longer the more.
+    """
 
     def trials(heats: Sequence[int], entrant: Configuration) -> list[Row]:
-        return [
-            book.trial(Wanted("search", entrant, rate, search_seeds[heat], lengths[heat])) for heat in heats
-        ]
+        wanted = ((round(HEATS[i].rate * rate, 3), 11 + i, HEATS[i].length * seconds) for i in heats)
+        return [book.trial(Wanted("search", entrant, *each)) for each in wanted]
 
     def rank(entrant: Configuration, heat: int) -> tuple[bool, float]:
         return standing(pooled(trials(range(heat + 1), entrant)))
@@ -119,12 +129,17 @@ def found(book: Book, given: argparse.Namespace) -> Row:
     """Runs the stages up to the one asked for; what the book has is not measured again."""
     fixed = given.fixed or search(book, given.rate, given.seconds)
     book.say(f"best fixed: {fixed}")
-    result: Row = {"where": where(), "fixed": fixed._asdict(), "searched": searched(book.rows)}
+    result: Row = {
+        "where": where(),
+        "fixed": fixed._asdict(),
+        "fixed_given": bool(given.fixed),
+        "searched": searched(book.rows),
+    }
     if given.stage == "search":
         return result
     rate = given.capacity or find_capacity(book, fixed, given.rate, given.seconds)
     book.say(f"its capacity: {rate:.3f} requests/s")
-    result |= {"capacity": rate, "seconds": given.seconds}
+    result |= {"capacity": rate, "capacity_given": bool(given.capacity), "seconds": given.seconds}
     if given.own:
         own = find_capacity(book, LINE_UP["adaptive"], rate, given.seconds)
         book.say(f"adaptive's own: {own:.3f} requests/s")
@@ -134,14 +149,16 @@ def found(book: Book, given: argparse.Namespace) -> Row:
     policies = given.policy or ["adaptive", BEST_FIXED, *(name for name in LINE_UP if name != "adaptive")]
     entrants = line_up(policies, fixed)
     compare(book, entrants, rate, given.rounds, given.seconds)
-    return result | {"compared": compared(book.rows, entrants, rate, given.seconds)}
+    not_valid = sum(row["stage"] == "compare" and not row["valid"] for row in book.rows)
+    lines = compared(book.rows, entrants, rate, given.seconds)
+    return result | {"compared": lines, "not_valid": not_valid}
 
 
 def searched(rows: Sequence[Row]) -> list[Row]:
     """Every candidate with what its trials came to, the one that came furthest first."""
     by_entrant: dict[Configuration, list[Row]] = {}
     for row in rows:
-        if row["stage"] == "search" and row["client"]["valid"]:
+        if row["stage"] == "search" and row["valid"]:
             by_entrant.setdefault(Configuration(**row["configuration"]), []).append(row)
     ranked = sorted(
         by_entrant.items(), key=lambda item: (len(item[1]), pooled(item[1]).goodput), reverse=True
@@ -162,7 +179,7 @@ def compared(
                 if row["stage"] == "compare"
                 and Configuration(**row["configuration"]) == entrant
                 and (row["rate"], row["seconds"]) == (round(factor * capacity, 3), seconds)
-                and row["client"]["valid"]
+                and row["valid"]
             ]
             if own:
                 goodput = {str(row["seed"]): row["goodput"] for row in own}
@@ -188,24 +205,26 @@ def configuration(text: str) -> Configuration:
     return Configuration(policy, int(budget), int(max_seqs))
 
 
-def main() -> None:
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stage", choices=STAGES, help="the last that is run; default: all")
-    parser.add_argument("--policy", action="append", choices=[*LINE_UP, BEST_FIXED], help="to compare")
-    parser.add_argument("--rounds", type=int, default=3, help="of the comparison")
-    parser.add_argument("--seconds", type=float, default=40.0, help="of arrivals in a trial")
-    parser.add_argument("--rate", type=float, default=guess, help="requests/s to search near")
-    parser.add_argument(
-        "--fixed", type=configuration, help="POLICY/BUDGET/SEQS, in place of what a search would find"
-    )
-    parser.add_argument("--capacity", type=float, help="requests/s, in place of the one that would be found")
-    parser.add_argument(
-        "--book", type=Path, default=BOOK, help="file of trials; what is found lies beside it"
-    )
-    parser.add_argument("--json", action="store_true", help="the last line is what was found as JSON")
-    given = parser.parse_args()
+    add = parser.add_argument
+    add("--stage", choices=STAGES, help="the last that is run; default: all")
+    add("--policy", action="append", choices=[*LINE_UP, BEST_FIXED], help="to compare; default: all")
+    add("--rounds", type=int, default=3, help="of the comparison")
+    add("--seconds", type=float, default=40.0, help="of arrivals in a trial")
+    add("--rate", type=float, default=guess, help="requests/s to search near")
+    add("--fixed", type=configuration, help="POLICY/BUDGET/SEQS, in place of what a search would find")
+    add("--capacity", type=float, help="requests/s, in place of the one that would be found")
+    add("--own", action="store_true", help="find adaptive's own capacity too")
+    add("--book", type=Path, default=BOOK, help="file of trials; what is found lies beside it")
+    add("--json", action="store_true", help="the last line is what was found as JSON")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    given = options()
     book = Book(given.book, say=partial(print, flush=True))
     result = found(book, given)
     given.book.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")

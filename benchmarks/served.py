@@ -1,4 +1,5 @@
-"""A server process of its own for a measurement: started, asked how it is, ended. And where it was measured.
+"""A server process of its own for a measurement: started, asked how it is, ended. And where it was measured,
+and who else was at work there.
 
 Owns the process, its files and what is read from /metrics. The server is `headway serve` of this
 environment's Python; what it logs lies in a temporary file and is shown when it does not come up.
@@ -12,12 +13,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.request import urlopen
 
 EXIT_S, SCRAPE_S = 20.0, 10.0
@@ -27,6 +29,7 @@ EXIT_S, SCRAPE_S = 20.0, 10.0
 class Server:
     url: str
     log: Path
+    pid: int
 
     def metrics(self) -> "Metrics":
         with urlopen(f"{self.url}/metrics", timeout=SCRAPE_S) as answer:
@@ -52,7 +55,12 @@ def serving(model: str, flags: Sequence[str]) -> Iterator[Server]:
                 start_new_session=True,
             )
         try:
-            yield Server(_url(process, log), log)
+            yield Server(_url(process, log), log, process.pid)
+        except OSError as error:
+            if process.poll() is None:
+                raise
+            words = f"the server ended with {process.returncode} while it was measured ({error})"
+            sys.exit(f"{words}:\n{log.read_text()[-3000:]}")
         finally:
             _end(process)
 
@@ -88,6 +96,53 @@ def buckets(metrics: Metrics, name: str) -> list[tuple[float, float]]:
     found = re.compile(re.escape(name) + r'_bucket\{le="([^"]+)"\}')
     pairs = [(float(match[1]), n) for key, n in metrics.items() if (match := found.fullmatch(key))]
     return sorted(pairs)
+
+
+class Usage(NamedTuple):
+    """Seconds of the machine's cores since it started, told apart by who had them."""
+
+    at_s: float
+    own_s: float  # the server's and this process's
+    busy_s: float  # everybody's
+    stolen_s: float  # a virtual machine's: by its host
+
+
+def usage(server: Server, proc: Path = Path("/proc")) -> Usage | None:
+    """None: not on Linux."""
+    if not (proc / "stat").exists():
+        return None
+    tick_s = 1.0 / os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, soft, stolen = map(int, (proc / "stat").read_text().split()[1:9])
+    own = _ticks_of_tree(server.pid, proc)
+    busy_s = tick_s * (user + nice + system + irq + soft)
+    return Usage(time.monotonic(), own * tick_s + time.process_time(), busy_s, tick_s * stolen)
+
+
+def _ticks_of_tree(root: int, proc: Path) -> int:
+    """Of a process and all that it started."""
+    ticks, children = dict[int, int](), dict[int, list[int]]()
+    for path in proc.glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        pid = int(path.parent.name)
+        ticks[pid] = int(fields[11]) + int(fields[12])
+        children.setdefault(int(fields[1]), []).append(pid)
+    tree = [root]
+    for pid in tree:
+        tree += children.get(pid, [])
+    return sum(ticks.get(pid, 0) for pid in tree)
+
+
+def disturbance(before: Usage | None, after: Usage | None) -> dict[str, float]:
+    """What others had of the cores in between, in cores."""
+    if before is None or after is None:
+        return {}
+    took_s = after.at_s - before.at_s
+    others_s = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
+    stolen_s = after.stolen_s - before.stolen_s
+    return {"others": round(max(0.0, others_s) / took_s, 3), "stolen": round(stolen_s / took_s, 3)}
 
 
 def where() -> dict[str, Any]:

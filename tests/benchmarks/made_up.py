@@ -32,5 +32,7 @@ class World:
             "attainment": share,
             "completion": 1.0,
             "classes": {"chat": line, "batch": {**line, "met": asked}},
+            "valid": valid,
             "client": {"valid": valid},
+            "cores": {"others": 0.0},
         }

@@ -5,7 +5,19 @@ from pathlib import Path
 import pytest
 from cpu_trials import Wanted, pooled
 from cpu_world import Configuration
-from policies_cpu import BEST_FIXED, FIXED, LINE_UP, compare, find_capacity, line_up, race, search, standing
+from policies_cpu import (
+    BEST_FIXED,
+    FIXED,
+    LINE_UP,
+    compare,
+    find_capacity,
+    found,
+    line_up,
+    options,
+    race,
+    search,
+    standing,
+)
 
 from headway.config import POLICY_NAMES
 from tests.benchmarks.made_up import World
@@ -47,7 +59,7 @@ def test_nothing_that_stands_in_the_book_is_measured_again(world: World) -> None
 def test_a_trial_with_a_late_client_is_made_again_and_not_used(world: World) -> None:
     wanted = Wanted("compare", LINE_UP["aimd"], 1.0, 1, 40.0)
     world.late_client = 1
-    assert world.book().trial(wanted)["client"]["valid"]
+    assert world.book().trial(wanted)["valid"]
     assert len(world.book().rows) == 2
     world.book().trial(wanted)
     assert len(world.made) == 2
@@ -85,6 +97,23 @@ def test_all_take_turns_and_the_first_two_in_every_round(world: World) -> None:
         (2, 2.0, "adaptive"),
     ]
     assert len(order) == 9 + 6 + 6
+
+
+def test_all_of_it_ends_with_a_comparison_of_everyone(world: World) -> None:
+    result = found(world.book(), options(["--rounds", "2", "--own", "--rate", "1.7"]))
+    assert result["fixed"] == Configuration("stall-free", 512, 64)._asdict()
+    assert 0 < result["own_capacity"] < result["capacity"]
+    rounds = {(line["factor"], line["policy"]): len(line["goodput"]) for line in result["compared"]}
+    assert len(rounds) == 3 * (len(LINE_UP) + 1)
+    assert (rounds[1.0, "adaptive"], rounds[1.0, BEST_FIXED], rounds[1.0, "aimd"]) == (2, 2, 1)
+
+
+def test_a_stage_ends_where_it_says_and_what_is_given_is_not_looked_for(world: World) -> None:
+    given = options(["--stage", "capacity", "--fixed", "prefill-first/512/64"])
+    assert "compared" not in found(world.book(), given)
+    assert {wanted.stage for wanted in world.made} == {"capacity"}
+    given = options(["--fixed", "prefill-first/512/64", "--capacity", "1.5", "--policy", "adaptive"])
+    assert [line["policy"] for line in found(world.book(), given)["compared"]] == ["adaptive"] * 3
 
 
 def test_every_policy_is_compared() -> None:

@@ -23,7 +23,10 @@ def found(tmp_path: Path) -> Row:
         "where": where,
         "fixed": FIXED[3]._asdict(),
         "searched": searched(book.rows),
+        "fixed_given": False,
         "capacity": 2.0,
+        "capacity_given": False,
+        "not_valid": 1,
         "seconds": 40.0,
         "compared": compared(book.rows, entrants, 2.0, 40.0),
     }
@@ -38,6 +41,14 @@ def test_the_comparison_is_told_by_rate_and_policy_with_its_spread(found: Row) -
     assert all(" to " in goodput for _, policy, goodput in rows if policy != "static")
     assert "round by round: 1.00 (1.00 to 1.00) at 0.7x" in text
     assert searched_first(found) == FIXED[3]._asdict()
+
+
+def test_what_was_given_is_not_told_as_found(found: Row) -> None:
+    text = page({"policies-cpu": {**found, "fixed_given": True, "capacity_given": True}})
+    assert "none was searched for" in text
+    assert "a rate that was given" in text
+    assert "a race of 10 ended with" in page({"policies-cpu": found})
+    assert "do not count: 1." in text
 
 
 def searched_first(found: Row) -> Row:
