@@ -14,6 +14,7 @@ from headway.core.slo import first_due_s
 
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
+aged_step_share = 0.05  # of a step: what one that is late for good gets, in the end
 arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
 efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
 pace_share = 0.9  # of the streams' pace that a step of decodes alone may take; the rest is for prompts
@@ -85,8 +86,10 @@ class Draft:
     def add_aged(self, sequence: Sequence) -> None:
         """One that has waited for too long: some in every step, slack or none; as much as the promises leave
         if its class says how long it may wait."""
-        bounded = sequence.service_class.max_wait_s is not None
-        within_s = max(self._fill_s, self._floor_s) if bounded else self._floor_s
+        unbounded = sequence.service_class.max_wait_s is None
+        within_s = (
+            self._bare_s + aged_step_share * self._fill_s if unbounded else max(self._fill_s, self._floor_s)
+        )
         count = self._forecast.most_tokens(self._load, sequence.granted, sequence.remaining, within_s)
         self._add(sequence, max(count, min(sequence.remaining, least_chunk)))
 

@@ -1,0 +1,105 @@
+"""The adaptive policy where not everything can be kept: what is hopeless costs the others nothing."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+from headway.core.slo import BATCH, CHAT, INTERACTIVE
+from headway.core.types import Stepped, Token
+from tests.core.timed_world import SLOW_CHAT, World
+
+
+def stamps(world: World, id: int) -> list[float]:
+    return [event.at_s for event in world.of(Token) if event.request_id == id]
+
+
+def widest_gap_s(world: World, id: int) -> float:
+    return max(later - earlier for earlier, later in pairwise(stamps(world, id)))
+
+
+def run_until(world: World, end_s: float) -> None:
+    while world.now < end_s:
+        if world.step() is None:
+            world.now += 0.001
+
+
+def test_a_deadline_that_nobody_could_keep_makes_nobody_else_wait():
+    world = World(SLOW_CHAT, INTERACTIVE, BATCH)
+    waits_s = []
+    for second in range(20):
+        if second % 10 == 0:
+            world.ask("interactive", 4, max_tokens=256)  # five seconds of decodes, two are promised
+            world.ask("batch", 4000 - 10, max_tokens=1)
+        asked_s, chat = world.now, world.ask("chat", 50, max_tokens=10)
+        run_until(world, second + 1.0)
+        waits_s.append(stamps(world, chat)[0] - asked_s)
+    assert max(waits_s) <= 1.0
+
+
+def test_a_fifth_beyond_capacity_four_in_five_are_in_time():
+    world = World(replace(SLOW_CHAT, itl_p95_s=None), max_seqs=64, max_queued=5000)
+    asked: dict[int, float] = {}
+    while world.now < 40.0:
+        while 0.09 * len(asked) <= world.now:
+            asked[world.ask("chat", 100, max_tokens=1)] = world.now
+        world.step()
+    judged = {id: at_s for id, at_s in asked.items() if at_s < 35.0}
+    in_time = {event.request_id for event in world.of(Token) if event.at_s <= asked[event.request_id] + 1.0}
+    assert len(in_time & judged.keys()) >= 0.75 * len(judged)
+
+
+def test_a_giant_that_waits_for_blocks_stops_neither_younger_streams_nor_newcomers():
+    world = World(SLOW_CHAT, BATCH, blocks=200)
+    long = world.ask("chat", 1500, max_tokens=300)
+    while not stamps(world, long):
+        world.step()
+    world.ask("chat", 3000, max_tokens=10)
+    asked_s, young = world.now, world.ask("chat", 20, max_tokens=100)
+    while len(stamps(world, young)) < 100:
+        world.step()
+    assert stamps(world, young)[0] - asked_s <= 1.0
+    assert widest_gap_s(world, young) <= 0.2
+    assert not any(frame.preemptions for frame in world.of(Stepped))
+
+
+def test_a_pace_next_to_the_bare_step_makes_streams_run_together_not_in_turns():
+    world = World(replace(CHAT, ttft_p95_s=0.05, itl_p95_s=0.022))
+    chats = [world.ask("chat", 30, max_tokens=60) for _ in range(8)]
+    while any(len(stamps(world, chat)) < 60 for chat in chats):
+        world.step()
+    assert world.now <= 4.0, "eight answers of sixty steps of 28 ms, not eight times that"
+
+
+def test_a_chat_enters_beside_a_lower_level_however_tight_its_pace():
+    world = World(replace(CHAT, ttft_p95_s=1.0, itl_p95_s=0.022), BATCH)
+    world.ask("batch", 4, max_tokens=200)
+    run_until(world, 0.2)
+    asked_s, chat = world.now, world.ask("chat", 30)
+    while not stamps(world, chat):
+        world.step()
+    assert stamps(world, chat)[0] - asked_s <= 0.2
+
+
+def test_late_gaps_of_a_class_that_asks_no_more_do_not_hold_the_guard_shut():
+    world = World(SLOW_CHAT, BATCH)
+    for _ in range(4):
+        world.ask("chat", 4, max_tokens=60)
+    world.delay_s = 0.1  # every gap is late
+    run_until(world, 7.0)
+    shut = world.scheduler.policy._share
+    world.delay_s = 0.0
+    for _ in range(12):
+        world.ask("chat", 4, max_tokens=60)
+        run_until(world, world.now + 3.0)
+    assert shut < 0.9
+    assert world.scheduler.policy._share > shut
+
+
+def test_a_late_request_goes_on_after_half_a_minute_however_many_are_in_time():
+    world = World(replace(SLOW_CHAT, itl_p95_s=None), max_seqs=64, max_queued=5000)
+    hopeless, asked = world.ask("chat", 1500, max_tokens=1), 0
+    while world.now < 90.0 and not stamps(world, hopeless):
+        while 0.09 * asked <= world.now:
+            world.ask("chat", 100, max_tokens=1)
+            asked += 1
+        world.step()
+    assert stamps(world, hopeless)
