@@ -88,7 +88,7 @@ def test_a_value_out_of_bounds_is_refused_in_the_library_too() -> None:
         Settings(port=70_000)
 
 
-@pytest.mark.parametrize("broken", [{"max_num_seqs": True}, {"policy": None}, {"prefix_caching": 1}])
+@pytest.mark.parametrize("broken", [{"max_num_seqs": True}, {"kernels": None}, {"prefix_caching": 1}])
 def test_true_is_no_number_one_is_no_switch_and_none_no_value(broken: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Settings(**broken)

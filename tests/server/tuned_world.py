@@ -20,6 +20,7 @@ from headway.server.tuning import Tuning
 settings = ServerSettings(
     model="m",
     classes=read_classes("gold:ttft=1s;silver:ttft=1s,on-overload=downgrade:gold"),
+    policy="stall-free",
     policies=("stall-free", "adaptive"),
     default_class="silver",
 )
