@@ -17,7 +17,7 @@ floor_share = 0.25  # of the bare decode step: what a prompt at risk may add tho
 aged_step_share = 0.05  # of a step: what one that is late for good gets, in the end
 arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
 efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
-pace_share = 0.9  # of the streams' pace that a step of decodes alone may take; the rest is for prompts
+pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
 lately_s = 30.0  # a class that had a request since then is reckoned with
 usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
@@ -26,8 +26,7 @@ class Draft:
     """`share`: of its slack that a stream's next step may take up, and of its pace that all streams may.
 
     Streams are *firm* while their promise stands, *riders* where the first token came too late but not yet
-    the next ones, and *loose* otherwise. The firm ones alone decide how long others' prompts may take.
-    """
+    the next ones, and *loose* otherwise. The firm ones alone decide how long others' prompts may take."""
 
     def __init__(self, view: View, now: float, share: float) -> None:
         self._view, self._now, self._share = view, now, share
@@ -102,8 +101,9 @@ class Draft:
     def add_rest(self, jobs: Iterable[Job]) -> None:
         """With what the promises leave: the loose streams, then these."""
         self._add_streams(self._loose, self._fill_s)
+        entry_s = min(self._fill_s, rest_share * self._share * self._pace_s)  # the next in time find room
         for job in jobs:
-            self._add_prompt(job.sequence, self._fill_s, self._fill_s)
+            self._add_prompt(job.sequence, self._fill_s, entry_s)
 
     def _add_streams(self, streams: list[Sequence], within_s: float) -> None:
         """Whoever has been longest without a token first, as many as there is time for."""
