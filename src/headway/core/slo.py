@@ -13,7 +13,7 @@ class Overload(StrEnum):
 
     ACCEPT = "accept"  # it is served all the same, after those that can still be in time
     REFUSE = "refuse"  # 429, with when to come again
-    DOWNGRADE = "downgrade"  # it is served as `downgrade_to`, and counts as a miss of the class it asked for
+    DOWNGRADE = "downgrade"  # it is served as `downgrade_to`, and counts for the class it asked for
 
 
 class Targets(NamedTuple):
