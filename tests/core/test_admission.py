@@ -4,7 +4,7 @@ from array import array
 from dataclasses import replace
 
 from headway.core.admission import Admission
-from headway.core.forecast import SMALL_CPU
+from headway.core.forecast import Profile
 from headway.core.learned import Learned, Record
 from headway.core.limits import Limits
 from headway.core.memory import paged
@@ -19,8 +19,8 @@ LIMITS = Limits(
 )
 
 
-def asks(now: float, tokens: int = 400, retries: int = 0) -> Request:
-    return Request(1, array("i", [0] * tokens), Sampling(), now, retries=retries)
+def asks(now: float, tokens: int = 400, text: int = 0) -> Request:
+    return Request(1, array("i", [text] * tokens), Sampling(), now)
 
 
 class Door:
@@ -28,7 +28,7 @@ class Door:
 
     def __init__(self) -> None:
         self.residency = Residency(LIMITS, paged)
-        self.admission = Admission(self.residency, Learned({"chat": CLASS}, SMALL_CPU))
+        self.admission = Admission(self.residency, Learned({"chat": CLASS}, Profile()))
         self.admission.observe(1.0, 1000)
 
     def queue(self, tokens: int) -> None:
@@ -36,9 +36,9 @@ class Door:
         waiting.serve_as(CLASS, 0, Record())
         self.residency.waiting = [waiting]
 
-    def ask(self, now: float, *, retries: int = 0) -> Refused | None:
-        request = asks(now, retries=retries)
-        verdict = self.admission.judge(request, 1, now, idle=False)
+    def ask(self, now: float, *, text: int = 0) -> Refused | None:
+        asked = Sequence(1, asks(now, text=text), 0, now)
+        verdict = self.admission.judge(asked, 1, now, idle=False)
         return verdict if isinstance(verdict, Refused) else None
 
 
@@ -55,6 +55,18 @@ def test_who_comes_too_late_is_refused_with_the_numbers_and_when_to_come_again()
     assert refused.retry_after_s == 3, "2.4 s until 600 tokens are ahead, told in whole seconds"
 
 
+def test_a_prompt_that_the_prefix_index_has_needs_no_time_for_it():
+    door = Door()
+    door.queue(700)
+    assert door.ask(0.0, text=7) is not None
+    known = Sequence(1, asks(0.0, text=7), 0, 0.0)
+    for block, name in enumerate(known.name_blocks(400, LIMITS.block_size)):
+        assert door.residency.pool.take(1) == [block]
+        door.residency.pool.index(block, name)
+    assert door.ask(0.0, text=7) is None
+    assert door.ask(0.0, text=8) is not None
+
+
 def test_many_who_are_refused_are_told_different_times_as_far_apart_as_their_work():
     door = Door()
     door.queue(3000)
@@ -66,24 +78,35 @@ def test_many_who_are_refused_are_told_different_times_as_far_apart_as_their_wor
 def test_a_newcomer_gives_way_to_those_who_were_told_to_come_now():
     door = Door()
     door.queue(3000)
-    again_s = door.ask(0.0).retry_after_s
+    again_s = door.ask(0.0, text=7).retry_after_s
     door.queue(300)
-    assert door.ask(again_s) is not None
-    assert door.ask(again_s, retries=1) is None
+    assert door.ask(again_s, text=8) is not None
+    assert door.ask(again_s, text=7) is None
 
 
 def test_a_retry_finds_no_more_room_than_there_is():
     door = Door()
     door.queue(3000)
-    assert door.ask(5.0, retries=1) is not None
+    again_s = door.ask(0.0, text=7).retry_after_s
+    assert door.ask(again_s, text=7) is not None
+
+
+def test_who_comes_again_at_another_time_than_told_is_a_newcomer():
+    door = Door()
+    door.queue(3000)
+    again_s = door.ask(0.0, text=7).retry_after_s
+    for text in range(20):
+        door.ask(0.0, text=text)
+    door.queue(300)
+    assert door.ask(again_s + 10.0, text=7) is not None
 
 
 def test_those_who_never_come_again_keep_nobody_out_for_long():
     door = Door()
     door.queue(3000)
-    for _ in range(100):
-        door.ask(0.0)
+    for text in range(100):
+        door.ask(0.0, text=text)
     door.queue(300)
-    let_in = [door.ask(now / 2) is None for now in range(4, 200)]
+    let_in = [door.ask(now / 2, text=100 + now) is None for now in range(4, 200)]
     assert not any(let_in[:10])
     assert all(let_in[-80:])

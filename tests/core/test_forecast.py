@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from headway.core.forecast import SMALL_CPU, Forecast, Load, Profile
+from headway.core.forecast import Forecast, Load, Profile
 
 POINTS = ((0, 0.035), (1, 0.037), (16, 0.062), (64, 0.140), (256, 0.30), (4096, 4.2))
 
@@ -48,20 +48,20 @@ def median(sorted_values: list[float]) -> float:
 
 @pytest.mark.parametrize("times", [0.02, 1.0, 10.0])
 def test_it_learns_a_machine_that_its_profile_does_not_know(times: float) -> None:
-    forecast, random = Forecast(SMALL_CPU), Random(1)
+    forecast, random = Forecast(Profile()), Random(1)
     errors(forecast, random, 600, times)
     assert median(errors(forecast, random, 400, times)) < 0.06
 
 
 def test_it_follows_a_machine_that_becomes_slower() -> None:
-    forecast, random = Forecast(SMALL_CPU), Random(2)
+    forecast, random = Forecast(Profile()), Random(2)
     errors(forecast, random, 400)
     errors(forecast, random, 50, times=1.8)
     assert median(errors(forecast, random, 50, times=1.8)) < 0.10
 
 
 def test_a_step_that_the_system_held_up_moves_nothing() -> None:
-    forecast, random = Forecast(SMALL_CPU), Random(3)
+    forecast, random = Forecast(Profile()), Random(3)
     errors(forecast, random, 400)
     load = draw(random)
     before_s = forecast.seconds(load)
@@ -70,7 +70,7 @@ def test_a_step_that_the_system_held_up_moves_nothing() -> None:
 
 
 def test_steps_with_prompts_have_a_safety_factor_of_their_own() -> None:
-    forecast, random = Forecast(SMALL_CPU), Random(4)
+    forecast, random = Forecast(Profile()), Random(4)
     decodes, prompts = Load(4, 4, 800, 0), Load(100, 4, 800, 5000)
     for _ in range(400):
         forecast.observe(decodes, machine(decodes))

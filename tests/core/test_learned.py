@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from headway.core.forecast import SMALL_CPU
+from headway.core.forecast import Profile
 from headway.core.learned import Learned, bare
 from headway.core.slo import CHAT
 
 
 def test_a_target_at_the_edge_is_not_reported_on_and_off():
-    learned = Learned({"chat": replace(CHAT, ttft_p95_s=None, itl_p95_s=0.1)}, SMALL_CPU)
+    learned = Learned({"chat": replace(CHAT, ttft_p95_s=None, itl_p95_s=0.1)}, Profile())
 
     def after(step_s: float) -> bool:
         for _ in range(200):

@@ -33,14 +33,6 @@ def asked(
 
 
 @pytest.mark.parametrize(
-    ("said", "retries"), [("0", 0), ("2", 2), ("9999", 9999), ("10000", 0), ("-1", 0), ("many", 0), ("", 0)]
-)
-def test_a_retry_is_known_by_the_count_that_openais_clients_send(said: str, retries: int) -> None:
-    assert asked(chat(), x_stainless_retry_count=said).retries == retries
-    assert asked(chat()).retries == 0
-
-
-@pytest.mark.parametrize(
     ("fields", "name", "tier"),
     [
         ({"service_tier": "flex"}, "batch", "flex"),

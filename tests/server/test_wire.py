@@ -69,7 +69,6 @@ requests = st.builds(
     choices=st.integers(1, 128),
     service_class=st.text(max_size=20),
     cache_salt=st.binary(max_size=20),
-    retries=st.integers(0, 9999),
 )
 cancels = st.builds(
     Cancel,

@@ -34,7 +34,8 @@ class Ask:
     at_s: float
     prompt_tokens: int
     output_tokens: int
-    retries: int
+    client: int  # its prompt is its own
+    retries: int = 0
     stamps: list[float] = field(default_factory=list)
     refused: Refused | None = None
     accepted: bool = False
@@ -55,7 +56,7 @@ class Clients:
         random, at_s = Random(seed), 0.0
         self.asks: list[Ask] = []
         while (at_s := at_s + random.expovariate(rate(at_s))) < until_s:
-            self.asks.append(Ask(at_s, random.randint(100, 700), random.randint(5, 35), 0))
+            self.asks.append(Ask(at_s, random.randint(100, 700), random.randint(5, 35), len(self.asks)))
         self._clock, self._until_s = clock, until_s
         self._due = [(ask.at_s, id) for id, ask in enumerate(self.asks)]
         heapify(self._due)
@@ -67,8 +68,8 @@ class Clients:
             id = heappop(self._due)[1]
             ask = self.asks[id]
             sampling = Sampling(max_tokens=ask.output_tokens, seed=id)
-            prompt = array("i", [7] * ask.prompt_tokens)
-            due.append(Request(id, prompt, sampling, ask.at_s, service_class="chat", retries=ask.retries))
+            prompt = array("i", [ask.client] * ask.prompt_tokens)
+            due.append(Request(id, prompt, sampling, ask.at_s, service_class="chat"))
         return due
 
     def wait(self, until: float | None) -> bool:
@@ -96,7 +97,8 @@ class Clients:
         again_s = now + event.retry_after_s
         if ask.retries < most_tries and again_s < self._until_s:
             heappush(self._due, (again_s, len(self.asks)))
-            self.asks.append(Ask(again_s, ask.prompt_tokens, ask.output_tokens, ask.retries + 1))
+            again = Ask(again_s, ask.prompt_tokens, ask.output_tokens, ask.client, ask.retries + 1)
+            self.asks.append(again)
 
 
 def run(rate: Callable[[float], float], seed: int, until_s: float) -> list[Ask]:

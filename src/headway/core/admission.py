@@ -4,6 +4,7 @@ Owns the verdict with its numbers, and the rate at which a queue of prompts has 
 from headway.core.bookings import Bookings
 from headway.core.learned import Learned
 from headway.core.residency import Residency
+from headway.core.sequence import Sequence
 from headway.core.slo import Overload, ServiceClass, first_due_s
 from headway.core.types import Refusal, Refused, Request
 
@@ -20,21 +21,25 @@ class Admission:
         self._bookings = Bookings()
 
     def observe(self, step_s: float, prompt_tokens: int) -> None:
-        """A step in which prompts were taken in (computed, or found in the prefix index), or waited."""
+        """A step in which prompts were computed, or waited."""
         keep = max(0.0, 1.0 - step_s / backlog_memory_s)
         self._seconds = self._seconds * keep + step_s
         self._tokens = self._tokens * keep + prompt_tokens
 
-    def judge(self, request: Request, queued: int, now: float, *, idle: bool) -> ServiceClass | Refused:
+    def judge(self, sequence: Sequence, queued: int, now: float, *, idle: bool) -> ServiceClass | Refused:
         """The class it is served as, or why not. For being late nobody is refused by an idle engine."""
+        request = sequence.request
         served = self._learned.known[request.service_class]
         refused = self._refuse_unfit(request, queued, now)
-        came_back = request.retries > 0 and self._bookings.take_up(served.level, now)
-        if refused is not None or idle or served.on_overload is Overload.ACCEPT:
-            return refused or served
+        if refused is not None:
+            return refused
+        self._residency.look_up(sequence)
+        came_back = self._bookings.take_up(request.prompt, now)
+        if idle or served.on_overload is Overload.ACCEPT:
+            return served
         decode_s = self._learned.least_gap_s * request.sampling.max_tokens
         late_s = first_due_s(served.targets.replaced(request.own), request.arrival_s, decode_s)
-        work_s = self._token_s * len(request.prompt)
+        work_s = self._token_s * (sequence.remaining - sequence.hits)
         first_token_s = self._token_s * self._tokens_ahead(served.level, late_s) + work_s
         if not came_back:
             first_token_s += self._bookings.seconds(served.level, now, late_s)
@@ -42,7 +47,7 @@ class Admission:
             return served
         if served.downgrade_to is not None:
             return self._learned.known[served.downgrade_to]
-        again_s = self._bookings.book(now, now + first_token_s - late_s, served.level, work_s)
+        again_s = self._bookings.book(now, now + first_token_s - late_s, served.level, work_s, request.prompt)
         promise = f"class {served.name} promises it within {late_s - request.arrival_s:.1f} s"
         text = f"the first token would come {first_token_s:.1f} s from now, and {promise}"
         return Refused(request.id, now, Refusal.TOO_LATE, text, again_s)
@@ -78,4 +83,4 @@ class Admission:
         """Of prompts that a newcomer must not hold up: its seniors', and of equals that are due before it."""
         prompts = [s for s in (*self._residency.running, *self._residency.waiting) if s.remaining > 1]
         dues = ((s, first_due_s(s.targets, s.request.arrival_s, 0.0)) for s in prompts if s.level <= level)
-        return sum(s.remaining for s, due_s in dues if s.level < level or due_s <= late_s)
+        return sum(s.remaining - s.hits for s, due_s in dues if s.level < level or due_s <= late_s)

@@ -56,17 +56,22 @@ class BlockPool:
             self._references[block] = 1
         return taken
 
-    def share(self, digests: Iterable[bytes]) -> list[int]:
-        """The longest indexed run of `digests` from its start, one more reference on each block."""
-        shared = []
+    def find(self, digests: Iterable[bytes]) -> list[int]:
+        """The blocks of the longest indexed run of `digests` from its start."""
+        found = []
         for digest in digests:
-            block = self._index.get(digest)
-            if block is None:
+            if digest not in self._index:
                 break
+            found.append(self._index[digest])
+        return found
+
+    def share(self, digests: Iterable[bytes]) -> list[int]:
+        """The same, with one more reference on each."""
+        shared = self.find(digests)
+        for block in shared:
             if self._references[block] == 0:
                 del self._cached[block]
             self._references[block] += 1
-            shared.append(block)
         return shared
 
     def index(self, block: int, digest: bytes) -> None:

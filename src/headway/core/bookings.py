@@ -1,7 +1,9 @@
 """Whom a refusal told when to come again: then their work keeps newcomers out, so that they find room.
 How many do come is learned: those who never return keep nobody out for long."""
 
+from array import array
 from bisect import insort
+from hashlib import sha256
 from math import ceil
 from typing import NamedTuple
 
@@ -15,6 +17,7 @@ class Booking(NamedTuple):
     at_s: float
     level: int
     work_s: float  # until its first token
+    mark: bytes  # of its prompt: whoever brings the same one has come again
 
 
 class Bookings:
@@ -22,17 +25,19 @@ class Bookings:
         self._due: list[Booking] = []  # in order of time
         self._returning = 1.0  # the share of them
 
-    def book(self, now: float, wait_s: float, level: int, work_s: float) -> float:
+    def book(self, now: float, wait_s: float, level: int, work_s: float, prompt: "array[int]") -> float:
         """In how many seconds to come again, `wait_s` at least: a whole number of them."""
         ahead_s = self._returning * sum(b.work_s for b in self._due if b.level <= level)
         told_s = float(max(1, min(ceil(wait_s + ahead_s / booked_share), longest_wait_s)))
         if len(self._due) < most_booked:
-            insort(self._due, Booking(now + told_s, level, work_s))
+            insort(self._due, Booking(now + told_s, level, work_s, sha256(prompt).digest()))
         return told_s
 
-    def take_up(self, level: int, now: float) -> bool:
-        """Whether one was told to come now; it has come."""
-        mine = [b for b in self._due if b.level == level and abs(b.at_s - now) <= patience_s]
+    def take_up(self, prompt: "array[int]", now: float) -> bool:
+        """Whether one with this prompt was told to come now; it has come."""
+        near = [b for b in self._due if abs(b.at_s - now) <= patience_s]
+        mark = sha256(prompt).digest() if near else b""
+        mine = [b for b in near if b.mark == mark]
         for booking in mine[:1]:
             self._due.remove(booking)
             self._returning += learned_of_each * (1.0 - self._returning)

@@ -3,12 +3,11 @@
     seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
 
 One line cannot fit: 1 / 4 / 16 / 64 / 256 tokens take 45 / 87 / 101 / 208 / 640 ms on one CPU. The shape is
-a Kalman filter on the terms' factors (recursive least squares whose weights drift), in units of the first
-guess. `speed` is the median of the last few actual / shape: one step that was held up moves nothing, a
-machine that has become slower is followed within five steps.
+a Kalman filter on the terms' factors: recursive least squares whose weights drift. `speed` is the median of
+the last few actual / shape: a step that was held up moves nothing, a slower machine is followed in three.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,16 +49,14 @@ class Profile:
     pair_s: float = 1e-7
 
 
-SMALL_CPU = Profile()
-
-recent_steps = 9  # whose median is the machine's speed
+recent_steps = 5  # whose median is the machine's speed
 kept_ratios = 128  # of which the safety factor is the 95th percentile
 reviewed_every = 8  # steps between two looks at it, and at what is learned besides
 first_safety, least_safety, most_safety = 1.3, 1.02, 2.0
 most_doubt = 4.0  # variance of a term's factor, also at first: it may well be three times as much
-drift = 2e-5  # added to that variance by each step
-noise = 0.01  # variance of actual / predicted when the shape is right: a tenth
-largest_surprise = 0.3  # of actual / predicted - 1 that is believed of one step
+drift = 2e-4  # added to that variance by each step
+noise = 0.03  # variance of actual / predicted when the shape is right: steps on shared cores vary by that
+largest_surprise = 0.15  # of actual / predicted - 1 that is believed of one step
 trial_steps = 16  # the first ones are believed whole
 least_factor = 0.02
 
@@ -69,7 +66,6 @@ class Forecast:
         self.knots = profile.knots
         self._spans = list(pairwise((0, *profile.knots, inf)))  # of tokens
         units = (profile.base_s, *profile.token_s, profile.sequence_s, profile.context_s, profile.pair_s)
-        assert len(profile.token_s) == len(self._spans)
         assert min(units) > 0
         self._units = units
         self._weights = list(units)  # units x factors, so that a forecast is one sum
@@ -97,11 +93,8 @@ class Forecast:
 
     def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
         """How many tokens from `start` on, up to `most`, a step of this load can take in and end in time."""
-
-        def fits(count: int) -> bool:
-            return self.safe_seconds(load.and_slice(start, count)) <= within_s
-
-        return most - bisect_left(range(most, 0, -1), True, key=fits)
+        counts = range(1, most + 1)
+        return bisect_right(counts, within_s, key=lambda n: self.safe_seconds(load.and_slice(start, n)))
 
     def efficient_step(self, share: float) -> tuple[float, float]:
         """(seconds, seconds a token) of the shortest step whose prompt goes at `share` of the best rate."""

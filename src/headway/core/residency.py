@@ -50,6 +50,15 @@ class Residency:
         self.running.sort(key=_by_seniority)
         self.waiting.sort(key=_by_seniority)
 
+    def look_up(self, sequence: Sequence) -> list[bytes]:
+        """The names of its blocks that may be in the prefix index; it notes how much of it is."""
+        if not self.limits.prefix_cache or sequence.sampling.prompt_logprobs is not None:
+            return []
+        # One token is left to compute even on a full hit: its logits are wanted.
+        names = sequence.name_blocks(sequence.known - 1, self.limits.block_size)
+        sequence.hits = len(self.pool.find(names)) * self.limits.block_size
+        return names
+
     def enqueue(self, sequence: Sequence) -> None:
         insort(self.waiting, sequence, key=_by_seniority)
 
@@ -58,10 +67,7 @@ class Residency:
         limits, size = self.limits, self.limits.block_size
         if self._must_wait(sequence) or not self._has_place(sequence):
             return None
-        shared: list[int] = []
-        if limits.prefix_cache and sequence.sampling.prompt_logprobs is None:
-            # One token is left to compute even on a full hit: its logits are wanted.
-            shared = self.pool.share(sequence.name_blocks(sequence.known - 1, size))
+        shared = self.pool.share(self.look_up(sequence))
         slots = self.memory(sequence.known, sequence.last + 1, limits.max_model_len)
         fresh = self._take(ceil_div(slots, size) - len(shared), sequence)
         if fresh is None:

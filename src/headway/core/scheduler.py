@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from headway.core.account import HOST, PREEMPTION, PREFILL, QUEUE, to_ns
 from headway.core.admission import Admission
-from headway.core.forecast import SMALL_CPU, Profile
+from headway.core.forecast import Profile
 from headway.core.learned import Learned
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
@@ -36,7 +36,7 @@ class Scheduler:
         *,
         classes: Mapping[str, ServiceClass] = BUILT_IN,
         policies: Mapping[str, Callable[[], Policy]] = POLICIES,  # those that it may change to
-        profile: Profile = SMALL_CPU,
+        profile: Profile = Profile(),
         exclusive: bool = False,  # the executor takes several batches, but a sequence in one at a time
     ) -> None:
         self.limits = limits
@@ -56,10 +56,11 @@ class Scheduler:
     def add(self, request: Request, now: float) -> list[Event]:
         """Accept a request, or refuse what could never run, what would come too late, what finds no place."""
         assert request.id not in self._live, f"request id {request.id} is in use"
-        served = self._admission.judge(request, self.queued, now, idle=not self._live)
+        first = Sequence(self._next_id, request, 0, now)
+        served = self._admission.judge(first, self.queued, now, idle=not self._live)
         if isinstance(served, Refused):
             return [served]
-        choices = [Sequence(self._next_id + i, request, i, now) for i in range(request.choices)]
+        choices = [first, *(Sequence(self._next_id + i, request, i, now) for i in range(1, request.choices))]
         for sequence in choices:
             self._serve_as(sequence, served)
         self.learned.records[served.name].seen_s = now
@@ -150,7 +151,7 @@ class Scheduler:
         self.learned.observe(step.load, at_s - start_s)
         frame = self._frame(step, at_s - start_s, at_s)
         if step.prompt_tokens or residency.waiting:
-            self._admission.observe(frame.step_s, step.prompt_tokens + frame.prefix_hit_tokens)
+            self._admission.observe(frame.step_s, step.prompt_tokens)
         events.append(frame)
         self._last_end_s = at_s
         return events
@@ -163,13 +164,13 @@ class Scheduler:
             if sequence.ended:
                 continue
             sequence.begun = True
-            account, work = sequence.account, sequence.work
-            if work == PREEMPTION:
-                account.book(work, end_ns)
+            account, bucket = sequence.account, sequence.bucket
+            if bucket == PREEMPTION:
+                account.book(bucket, end_ns)
                 continue
             account.book(HOST if account.until_ns == last_end_ns else QUEUE, start_ns)
-            prompt = work == PREFILL or slice.count > 1
-            account.book_step(work, step.own_share(slice) if prompt else decode_share, end_ns)
+            prompt = bucket == PREFILL or slice.count > 1
+            account.book_step(bucket, step.own_share(slice) if prompt else decode_share, end_ns)
 
     def _let_in(self, choices: list[Sequence]) -> None:
         """The prompt is computed, or never will be: the other choices may come and share what is there."""

@@ -23,7 +23,7 @@ from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, R
 class Sequence:
     __slots__ = (
         "account", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "expires_s", "first_token_s", "granted", "held_back", "id", "known", "last", "last_token_s",
+        "expires_s", "first_token_s", "granted", "held_back", "hits", "id", "known", "last", "last_token_s",
         "late_gap_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request",
         "sampling", "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
@@ -42,6 +42,7 @@ class Sequence:
         self.blocks: list[int] = []
         self.digests: list[bytes] = []  # of its full blocks, from the first on
         self.scored = 0  # log-probabilities of so many prompt tokens have gone out
+        self.hits = 0  # tokens that the prefix index had for it when it came; none once it has joined
         self.cached_tokens = 0
         self.held_back = choice > 0  # until it can share the prompt that its request's first choice computes
         self.lost = 0  # tokens that were computed when it last gave way
@@ -76,7 +77,7 @@ class Sequence:
         return self.granted > self.computed
 
     @property
-    def work(self) -> int:
+    def bucket(self) -> int:
         """For what its time is booked while it runs: from giving way on until it is as far as it was."""
         if self.computed < self.owed:
             return PREEMPTION
@@ -94,7 +95,7 @@ class Sequence:
     def join(self, blocks: list[int], cached: int) -> Joined:
         """Enter the running set holding `blocks`, whose first `cached` tokens are computed."""
         assert not self.blocks
-        self.blocks = blocks
+        self.blocks, self.hits = blocks, 0
         self.granted = self.computed = cached
         if not self.begun:
             self.cached_tokens = cached
@@ -150,7 +151,7 @@ class Sequence:
         """Mark the end and account for the time: every nanosecond from arrival to `at_s` in one share."""
         assert not self.ended, "a sequence ends once"
         self.ended = True
-        self.account.book(self.work if self.in_flight or self.work == PREEMPTION else QUEUE, to_ns(at_s))
+        self.account.book(self.bucket if self.in_flight or self.bucket == PREEMPTION else QUEUE, to_ns(at_s))
         kept = self.output_tokens if keep is None else min(keep, self.output_tokens)
         tokens, spent_ns = (self.prompt_tokens, self.cached_tokens, kept), Shares(*self.account.spent_ns)
         return Finished(self.request.id, self.choice, reason, at_s, *tokens, spent_ns, detail)

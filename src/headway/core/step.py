@@ -30,9 +30,7 @@ class Step:
                     continue
                 self._joined.append(joined)
             start, known = sequence.granted, sequence.known
-            count = known - start
-            if count > cap or count > left:
-                count = min(cap, left)
+            count = min(known - start, cap, left)
             if count <= 0 or sequence.leaving or (exclusive and start > sequence.computed):
                 continue
             end = start + count

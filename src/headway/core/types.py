@@ -63,7 +63,6 @@ class Request:
     service_class: str = "chat"
     own: Targets = NO_TARGETS  # these stand in place of its class's, where that has such a target
     cache_salt: bytes = b""
-    retries: int = 0  # so many times its client has asked before, and been refused
 
 
 class Cancel(NamedTuple):
@@ -73,17 +72,13 @@ class Cancel(NamedTuple):
     keep: int | None = None  # output tokens that count (a stop string was found there); None: all so far
 
 
-class Retune(NamedTuple):
-    """What is promised from the next plan on, and by which policy; None: the one that there is."""
-
+class Retune(NamedTuple):  # what is promised from the next plan on, by which policy; None: as it is
     id: int
     classes: tuple[ServiceClass, ...]
     policy: str | None = None
 
 
-class Joined(NamedTuple):
-    """A sequence the executor has not seen, or has dropped: everything it needs to hold it."""
-
+class Joined(NamedTuple):  # a sequence the executor has not seen, or has dropped: all it needs to hold it
     id: int  # the sequence's, not the request's
     tokens: "array[int]"  # all that are known, the prompt first
     prompt_tokens: int

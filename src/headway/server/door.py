@@ -100,7 +100,6 @@ class Door:
                     service_class=service_class.name,
                     own=service_class.own,
                     cache_salt=(body.cache_salt or "").encode(),
-                    retries=service_class.retries,
                 )
             )
         return Asked(tuple(requests), body.n or 1, service_class)

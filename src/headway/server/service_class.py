@@ -3,7 +3,6 @@
 Owns the one table from what clients can say to a class, and the way back to OpenAI's words. Pure.
 """
 
-import re
 from collections.abc import Mapping
 from math import nan
 from typing import NamedTuple
@@ -38,7 +37,6 @@ class AskedClass(NamedTuple):
     name: str
     own: Targets = Targets()  # in place of the class's
     tier: str | None = None  # OpenAI's word that asked for it; `default` where nobody did
-    retries: int = 0  # so many times the client was refused before
 
     def tier_of(self, served: str) -> str:
         """OpenAI's word for the class that was used: its clients know no other."""
@@ -74,13 +72,7 @@ def asked_class(
     else:
         name, tier = _of_arrival(body), "default"
     own = _own(headers, classes[name], may_tighten=may_tighten)
-    return AskedClass(name, own, tier, _retries(headers))
-
-
-def _retries(headers: Headers) -> int:
-    """As OpenAI's clients count them. What is no count is no retry: it is for them alone to say."""
-    said = headers.get("x-stainless-retry-count", "")
-    return int(said) if re.fullmatch("[0-9]{1,4}", said) else 0
+    return AskedClass(name, own, tier)
 
 
 def _of_priority(priority: int) -> str:

@@ -51,7 +51,6 @@ class Submit(msgspec.Struct, array_like=True, frozen=True, tag=0):
     service_class: str
     own: Targets
     cache_salt: bytes
-    retries: int
 
 
 class Withdraw(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -149,7 +148,6 @@ def request_frame(request: Request) -> Frame:
             request.service_class,
             request.own,
             request.cache_salt,
-            request.retries,
         )
     )
 
@@ -189,7 +187,6 @@ def read_letter(body: bytes) -> Letter:
         letter.service_class,
         letter.own,
         letter.cache_salt,
-        letter.retries,
     )
 
 

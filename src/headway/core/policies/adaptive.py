@@ -1,13 +1,13 @@
-"""The classes' targets drive every step: its length, its order, how many run.
-A step is as long as the tightest stream's slack allows, by the forecast. Into it come, in this order, the
-streams that keep their promise; the prompts that can still be in time; and, while it stays short enough for
-whoever arrives next, what is late or of a lower level. A slow guard on how much of the slack is used, and so
-on how many run, corrects the forecast by what was measured."""
+"""The classes' targets drive every step: its length, its order, how many run. It is as long as the tightest
+stream's slack allows, by the forecast. Into it come, in this order, the streams that keep their promise; the
+prompts that can still be in time; and, while it stays well below that, what is late or of a lower level. A
+guard on how much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
 
 from collections.abc import Sequence as Ordered
 from itertools import islice
 from math import inf
 
+from headway.core.learned import Learned
 from headway.core.policies.draft import Draft
 from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
@@ -16,8 +16,8 @@ from headway.core.sequence import Sequence
 most_considered = 128  # of those that wait
 aged_share = 0.7  # of max_wait_s: from then on a request comes before everything else
 patience_s = 30.0  # so long after its arrival, the oldest that has no token comes first, too, bit by bit
-late_share, calm_share = 0.04, 0.02  # of gaps over their target: the guard closes above, opens below
-guard_period_s, guard_gaps, guard_step, guard_factor = 1.0, 20, 0.02, 0.95  # added, and multiplied by
+late_share = 0.01  # of gaps may be over their target: an answer of twenty to sixty of them has room for few
+guard_gain = 0.01  # of the slack, for each late gap
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
 
@@ -26,7 +26,6 @@ class Adaptive(Policy):
 
     def __init__(self) -> None:
         self._share = most_share  # of a stream's slack that a step may use: the guard
-        self._reviewed_s = 0.0
         self._seen: dict[str, tuple[int, int]] = {}  # by class: gaps and late ones that the guard has heeded
 
     def rank(self, view: View, now: float) -> Preference:
@@ -43,26 +42,21 @@ class Adaptive(Policy):
             draft.add_in_time(job)
         # In turns: neither keeps the other waiting for ever.
         draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
-        self._review(view, now)
+        self._review(view.learned)
         wake_s = min((s.expires_s for s in waiting if s.expires_s < inf and not s.begun), default=None)
         return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
 
-    def _review(self, view: View, now: float) -> None:
-        """Steps become shorter, and fewer may run, when gaps are late whatever the forecast said."""
-        if now < self._reviewed_s + guard_period_s:
-            return
-        self._reviewed_s, learned, shares = now, view.learned, [0.0]
+    def _review(self, learned: Learned) -> None:
+        """Steps become shorter, and fewer may run, while more gaps are late than should be, whatever the
+        forecast said; and the other way round."""
+        changes = []
         for name in learned.classes:
             record, (gaps, late) = learned.records[name], self._seen.get(name, (0, 0))
-            if record.gaps < gaps + guard_gaps:
-                continue
             self._seen[name] = record.gaps, record.late_gaps
-            if (name, "itl") not in learned.infeasible:
-                shares.append((record.late_gaps - late) / (record.gaps - gaps))
-        if max(shares) > late_share:
-            self._share = max(least_share, guard_factor * self._share)
-        elif max(shares) < calm_share:
-            self._share = min(most_share, self._share + guard_step)
+            if record.gaps > gaps and (name, "itl") not in learned.infeasible:
+                changes.append(late_share * (record.gaps - gaps) - (record.late_gaps - late))
+        share = self._share + guard_gain * min(changes, default=0.0)
+        self._share = min(most_share, max(least_share, share))
 
 
 def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:

@@ -15,9 +15,10 @@ from headway.core.slo import first_due_s
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 aged_step_share = 0.05  # of a step: what one that is late for good gets, in the end
-arrival_share = 0.25  # of the tightest first-token target: an arrival finds no longer step, unless a stream
-efficient_share = 0.5  # allows it, or prompts would go at less than this share of their best rate
+arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
+efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
+rest_slack = 0.65  # of the slack: a step that serves others than those in time ends well before it
 lately_s = 30.0  # a class that had a request since then is reckoned with
 usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
@@ -46,7 +47,7 @@ class Draft:
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
         self._step_s = fill_s if slack_s == inf else slack_s
-        self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
+        self._fill_s = min(fill_s, rest_slack * slack_s, max(riders_slack_s, self._floor_s))
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s)
@@ -80,15 +81,14 @@ class Draft:
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
         # A token comes at the end of its step, not when its work is done.
         due_s = inf if sequence.missed else due_s - self._fill_s
-        return Job(sequence, due_s, sequence.remaining * self._token_s)
+        return Job(sequence, due_s, (sequence.remaining - sequence.hits) * self._token_s)
 
     def add_aged(self, sequence: Sequence) -> None:
         """One that has waited for too long: some in every step, slack or none; as much as the promises leave
         if its class says how long it may wait."""
-        unbounded = sequence.service_class.max_wait_s is None
-        within_s = (
-            self._bare_s + aged_step_share * self._fill_s if unbounded else max(self._fill_s, self._floor_s)
-        )
+        within_s = max(self._fill_s, self._floor_s)
+        if sequence.service_class.max_wait_s is None:
+            within_s = self._bare_s + aged_step_share * self._fill_s
         count = self._forecast.most_tokens(self._load, sequence.granted, sequence.remaining, within_s)
         self._add(sequence, max(count, min(sequence.remaining, least_chunk)))
 

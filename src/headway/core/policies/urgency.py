@@ -1,8 +1,8 @@
 """Who of those with prompt work comes first: as many in time as can be, then the rest.
 
 Of jobs with deadlines on one machine the most are in time if they run in order of deadline and, whenever one
-would be late, the longest so far is given up (Moore and Hodgson, Management Science 15, 1968). So one that is
-hopeless never makes the next ones hopeless too. Levels come strictly one after another.
+would be late, the longest so far is given up (Moore and Hodgson, Management Science 15, 1968): the hopeless
+never make the next ones hopeless too. Levels come strictly one after another.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,8 @@ class Job(NamedTuple):
 
 def in_order(jobs: Iterable[Job], now: float) -> tuple[list[Job], list[Job]]:
     """Those in time, and those that are given up; each in the order in which to run them."""
-    ranked, late, free_s = sorted(jobs, key=_urgency), set[int](), now
+    late, free_s = set[int](), now
+    ranked = sorted(jobs, key=lambda j: (j.sequence.level, j.due_s + work_share * j.work_s, j.sequence.id))
     for _, of_level in groupby(ranked, key=lambda job: job.sequence.level):
         free_s = _give_up(sorted(of_level, key=lambda job: job.due_s), free_s, late)
     return [j for j in ranked if j.sequence.id not in late], [j for j in ranked if j.sequence.id in late]
@@ -45,7 +46,3 @@ def _give_up(jobs: Iterable[Job], free_s: float, late: set[int]) -> float:
             end_s -= given_up.work_s
             late.add(given_up.sequence.id)
     return end_s
-
-
-def _urgency(job: Job) -> tuple[int, float, int]:
-    return job.sequence.level, job.due_s + work_share * job.work_s, job.sequence.id
