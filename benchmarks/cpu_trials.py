@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 from cpu_world import MODEL, Configuration, classes, judged, mixed, warm_up
 from load import play
-from served import disturbance, serving, usage, where
+from served import disturbance, left_alone, serving, usage, where
 
 drain_s = 12.0  # what has not ended so long after the last arrival is missed
-attempts = 2  # at a trial in which the client was the bottleneck, or the machine was not left alone
-most_others = 0.15  # cores that other processes may have had
+attempts = 3  # at a trial in which the client was the bottleneck, or the machine was not left alone
 
 Row = dict[str, Any]
 
@@ -51,7 +50,7 @@ def measure(wanted: Wanted) -> Row:
         "rate": wanted.rate,
         "seed": wanted.seed,
         "seconds": wanted.seconds,
-        "valid": played.valid and cores.get("others", 0.0) <= most_others,
+        "valid": played.valid and left_alone(cores),
         "cores": cores,
         **judged(played, wanted.seconds, classes()).as_json(),
         "forecast_error": error and round(error, 4),

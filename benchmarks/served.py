@@ -23,6 +23,7 @@ from typing import IO, Any, NamedTuple
 from urllib.request import urlopen
 
 EXIT_S, SCRAPE_S = 20.0, 10.0
+most_taken = 0.15  # cores that others may have had of a trial that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,11 @@ def disturbance(before: Usage | None, after: Usage | None) -> dict[str, float]:
     others_s = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
     stolen_s = after.stolen_s - before.stolen_s
     return {"others": round(max(0.0, others_s) / took_s, 3), "stolen": round(stolen_s / took_s, 3)}
+
+
+def left_alone(cores: Mapping[str, float]) -> bool:
+    """Whether what others had of the cores is too little to speak of."""
+    return sum(cores.values()) <= most_taken
 
 
 def where() -> dict[str, Any]:
