@@ -16,8 +16,7 @@ from headway.core.sequence import Sequence
 most_considered = 128  # of those that wait
 aged_share = 0.7  # of max_wait_s: from then on a request comes before everything else
 patience_s = 30.0  # so long after its arrival, the oldest that has no token comes first, too, bit by bit
-late_share = 0.01  # of gaps may be over their target: an answer of twenty to sixty of them has room for few
-guard_gain = 0.01  # of the slack, for each late gap
+late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
 

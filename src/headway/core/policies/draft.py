@@ -18,19 +18,18 @@ aged_step_share = 0.05  # of a step: what one that is late for good gets, in the
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
-rest_slack = 0.65  # of the slack: a step that serves others than those in time ends well before it
+rest_slack, least_in_time = 0.6, 0.75  # of the slack: for lower levels; for prompts in time, whatever is late
 lately_s = 30.0  # a class that had a request since then is reckoned with
 usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
 
 class Draft:
     """`share`: of its slack that a stream's next step may take up, and of its pace that all streams may.
-
     Streams are *firm* while their promise stands, *riders* where the first token came too late but not yet
     the next ones, and *loose* otherwise. The firm ones alone decide how long others' prompts may take."""
 
     def __init__(self, view: View, now: float, share: float) -> None:
-        self._view, self._now, self._share = view, now, share
+        self._view, self._now, self._share = view, now, max(share, least_in_time)
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
@@ -47,11 +46,12 @@ class Draft:
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
         self._step_s = fill_s if slack_s == inf else slack_s
-        self._fill_s = min(fill_s, rest_slack * slack_s, max(riders_slack_s, self._floor_s))
+        self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
+        self._rest_s = min(self._fill_s, rest_slack * share * slack_s)  # and of lower levels
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
-        tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s)
-        self._token_s = easy_s / max(tokens, least_chunk)  # of a prompt
+        tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
+        self._token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
         self._closed_s = 0.0  # nobody else may enter for whom decodes must take no longer
 
     def _slack_s(self, streams: list[Sequence]) -> float:
@@ -100,10 +100,11 @@ class Draft:
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
         """With what the promises leave: the loose streams, then these."""
-        self._add_streams(self._loose, self._fill_s)
+        self._add_streams(self._loose, self._rest_s)
         entry_s = min(self._fill_s, rest_share * self._share * self._pace_s)  # the next in time find room
         for job in jobs:
-            self._add_prompt(job.sequence, self._fill_s, entry_s)
+            within_s = self._fill_s if job.sequence.level == self.top else self._rest_s
+            self._add_prompt(job.sequence, within_s, entry_s)
 
     def _add_streams(self, streams: list[Sequence], within_s: float) -> None:
         """Whoever has been longest without a token first, as many as there is time for."""
