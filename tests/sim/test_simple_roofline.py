@@ -6,8 +6,9 @@ from math import hypot
 import pytest
 
 from headway.core.types import Batch, Slice
-from headway.sim.cost import MISTRAL_7B, MPT_7B, Dimensions, roofline
-from headway.sim.devices import A100_40, A100_80, PRESENT, Device, Efficiency
+from headway.sim.devices import A100_40, A100_80, Device
+from headway.sim.models import MISTRAL_7B, MPT_7B, Dimensions
+from headway.sim.simple_roofline import PRESENT, Efficiency, roofline
 from headway.spec.model import ModelSpec, Rope
 
 tiny = Dimensions(layers=2, hidden=8, heads=4, kv_heads=2, head_dim=4, ffn=16, vocab=100)
@@ -39,11 +40,13 @@ def spec(window: int | None) -> ModelSpec:
 
 
 def test_dimensions_come_from_a_model_s_files_too() -> None:
-    assert Dimensions.of(spec(None)) == Dimensions.of(spec(64)) == tiny
+    assert Dimensions.of(spec(None)) == Dimensions.of(spec(64)) == replace(tiny, tied=True)
     embedding, norms = 100 * 8, 5 * 8
     assert spec(None).parameters == tiny.linear_weights + embedding + norms
+    windowed = Dimensions.of(spec(32))
+    assert (windowed.windowed_layers, windowed.window) == (2, 32)
     with pytest.raises(ValueError, match="sliding windows"):
-        Dimensions.of(spec(32))
+        roofline(windowed, plain, whole)
 
 
 def test_linear_layers_take_a_blend_of_their_two_bounds() -> None:
