@@ -12,7 +12,8 @@ other, and components add up:
     host              the engine's: per step, per sequence, per layer
     bubbles           what the stages of a pipeline wait for the slowest of them
 
-In a pipeline a batch's cost is how long it holds a stage: with `pp` batches in flight, one ends so often.
+In a pipeline a batch's cost is how long it holds a stage (`SimExecutor(stages=pp)` sends it through all of
+them): with `pp` alike in flight, one ends so often.
 Sequence parallelism (Ulysses, arXiv 2309.14509) splits a step's tokens where TP splits matrices: two
 all-to-alls a layer stand in place of all-reduces, attention is split by heads, every GPU reads all weights.
 """
@@ -92,4 +93,4 @@ class StepCost:
             (self._host_s + self._sequence_s * len(batch.slices)) / self._pp,
             0.0,
         )
-        return work._replace(bubbles=max(0.0, self(batch) - sum(work)))
+        return work if self._pp == 1 else work._replace(bubbles=self(batch) - sum(work))

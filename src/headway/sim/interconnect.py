@@ -34,9 +34,14 @@ def all_reduce_s(device: Device, link: Link, gpus: int, bytes: float, own_s: flo
     if link is Link.ETHERNET:
         return 2 * (gpus - 1) * ethernet_s(bytes / gpus)
     fit, peak = _fit(device, link)
-    latency_s = own_s if own_s is not None and link is Link.NVLINK else fit.latency_s
-    ring_s = 2 * (gpus - 1) / gpus * bytes / (fit.share * peak / 2)
-    return float((latency_s**fit.blend + ring_s**fit.blend) ** (1 / fit.blend))
+    latency_s = own_s if own_s is not None and link is Link.NVLINK else FAMILIES[device.family].message_s
+    return ring_s(latency_s, fit, peak, gpus, bytes)
+
+
+def ring_s(latency_s: float, fit: LinkFit, peak: float, gpus: int, bytes: float) -> float:
+    """`peak` in bytes/s, both ways."""
+    moved_s = 2 * (gpus - 1) / gpus * bytes / (fit.share * peak / 2)
+    return float((latency_s**fit.blend + moved_s**fit.blend) ** (1 / fit.blend))
 
 
 def all_to_all_s(device: Device, link: Link, gpus: int, bytes: float, own_s: float | None = None) -> float:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from headway.core.memory import ceil_div
 from headway.sim.devices import Device
-from headway.sim.fits import FAMILIES, Generation, sampler_row_s, sampler_s, whole_tiles, widening
+from headway.sim.fits import FAMILIES, Family, Generation, sampler_row_s, sampler_s, whole_tiles, widening
 from headway.sim.interconnect import Link, all_reduce_s, all_to_all_s, send_s
 from headway.sim.models import Dimensions, value_bytes
 from headway.sim.precision import Precision, flop_s
@@ -52,9 +52,14 @@ class Layers:
     def stage(self, tokens: int) -> Stage:
         """A step of so many tokens. In sequence parallelism each GPU has its part of them."""
         own = ceil_div(tokens, self._layout.tp // self._split)
-        linear_s = sum(self._matrix_s(weights, own, self._linear) for weights in self._matrices())
+        linear_s = sum(
+            matrix_s(self._fit, weights, own, *self._linear) for weights in matrices(self._model, self._split)
+        )
+        passes_s = elementwise_s(self._fit, self._model, self._split, own, self._device.bytes_s)
         return Stage(
-            self._layers * linear_s, self._layers * self._elementwise_s(own), self._communication_s(tokens)
+            self._layers * linear_s,
+            self._layers * passes_s * self._generation.elementwise,
+            self._communication_s(tokens),
         )
 
     def head(self, rows: int) -> float:
@@ -62,35 +67,7 @@ class Layers:
         if not rows:
             return 0.0
         weights = self._model.hidden * self._model.vocab / self._layout.tp
-        return self._matrix_s(weights, rows, self._head) + sampler_s + sampler_row_s * rows
-
-    def _matrices(self) -> tuple[float, ...]:
-        """Weights of a layer's matrices on one GPU: QKV, output, up with gate, down."""
-        model = self._model
-        attention = model.heads * model.head_dim
-        kv = max(1, model.kv_heads / self._split) * model.head_dim  # whole heads: they may be held twice
-        up = model.ffn * (2 if model.gated else 1)
-        columns = (attention / self._split + 2 * kv, attention / self._split, up / self._split)
-        return (*(model.hidden * c for c in columns), model.hidden * model.ffn / self._split)
-
-    def _matrix_s(self, weights: float, tokens: int, rates: tuple[float, float]) -> float:
-        read_s, multiply_s = rates
-        fit, blend = self._fit, self._fit.linear_blend
-        memory_s = weights * read_s
-        compute_s = weights * multiply_s * padded(tokens, fit.tile, fit.tile_share)
-        return float((memory_s**blend + compute_s**blend) ** (1 / blend)) + fit.operation_s
-
-    def _elementwise_s(self, tokens: int) -> float:
-        """Of one layer. Norms (4 x hidden) and sums (3 x hidden) are whole on every GPU; rotations of Q and K
-        and the activation are split.
-        """
-        model, fit, blend = self._model, self._fit, self._fit.elementwise_blend
-        split = model.ffn / self._split
-        rotated = 2 * (model.heads + model.kv_heads) * model.head_dim / self._split
-        row_bytes = value_bytes * (7 * model.hidden + rotated + (3 if model.gated else 2) * split)
-        row_s = fit.layer_s + fit.column_s * (2 * model.hidden + split)
-        bytes_s = tokens * row_bytes / (self._device.bytes_s * fit.elementwise_mbu)
-        return float((row_s**blend + bytes_s**blend) ** (1 / blend)) * self._generation.elementwise
+        return matrix_s(self._fit, weights, rows, *self._head) + sampler_s + sampler_row_s * rows
 
     def _communication_s(self, tokens: int) -> float:
         model, layout, own_s = self._model, self._layout, self._generation.all_reduce_s
@@ -109,8 +86,38 @@ class Layers:
         return total_s
 
 
+def matrices(model: Dimensions, split: int) -> tuple[float, ...]:
+    """Weights of a layer's matrices on one of `split` GPUs: QKV, output, up with gate, down."""
+    attention = model.heads * model.head_dim / split
+    kv = max(1, model.kv_heads / split) * model.head_dim  # whole heads: they may be held twice
+    up = model.ffn * (2 if model.gated else 1) / split
+    hidden = model.hidden
+    return hidden * (attention + 2 * kv), hidden * attention, hidden * up, hidden * model.ffn / split
+
+
+def matrix_s(fit: Family, weights: float, tokens: int, memory: float, compute: float) -> float:
+    """Seconds of one operation; `memory` and `compute` are those of a weight, and of a weight and token."""
+    blend = fit.linear_blend
+    memory_s = weights * memory
+    compute_s = weights * compute * padded(tokens, fit.tile, fit.tile_share)
+    return float((memory_s**blend + compute_s**blend) ** (1 / blend)) + fit.operation_s
+
+
 def padded(tokens: int, tile: int, share: float) -> float:
     """How many tokens' time a matrix takes: past `whole_tiles`, a last tile that is not full costs more."""
     if tokens <= whole_tiles:
         return tokens
     return tokens + share * (ceil_div(tokens, tile) * tile - tokens)
+
+
+def elementwise_s(fit: Family, model: Dimensions, split: int, tokens: int, bytes_s: float) -> float:
+    """Seconds of one layer. Norms (4 x hidden) and sums (3 x hidden) are whole on every GPU; rotations of Q
+    and K and the activation are split.
+    """
+    ffn = model.ffn / split
+    rotated = 2 * (model.heads + model.kv_heads) * model.head_dim / split
+    token_bytes = value_bytes * (7 * model.hidden + rotated + (3 if model.gated else 2) * ffn)
+    row_s = fit.layer_s + fit.column_s * (2 * model.hidden + ffn)
+    passes_s = tokens * token_bytes / (bytes_s * fit.elementwise_mbu)
+    blend = fit.elementwise_blend
+    return float((row_s**blend + passes_s**blend) ** (1 / blend))
