@@ -13,7 +13,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from math import log
+from math import log, sqrt
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -58,7 +58,7 @@ class Fit(NamedTuple):
         errors = self.errors(numbers)
         if self.robust:
             return sum(map(abs, errors)) / len(errors)
-        return (sum(error * error for error in errors) / len(errors)) ** 0.5
+        return sqrt(sum(error * error for error in errors) / len(errors))
 
 
 def layer_fits(data: Path) -> list[Fit]:
@@ -68,11 +68,14 @@ def layer_fits(data: Path) -> list[Fit]:
         own = [row for row in rows if row["gpu"] == gpu]
         family = FAMILIES[device.family]
         linear, elementwise = layer_rows(own, linear_columns), layer_rows(own, elementwise_columns)
-        coded = (family.weight_mbu, family.linear_mfu, family.linear_blend, family.operation_s * 1e6)
-        coded += (family.tile_share,)
+        coded: Guess = (
+            family.weight_mbu, family.linear_mfu, family.linear_blend, family.operation_s * 1e6,
+            family.tile_share,
+        )  # fmt: skip
         fits.append(Fit(f"{gpu} linear", linear, linear_predictor(device, family), coded, robust=False))
-        coded = (family.layer_s * 1e6, family.column_s * 1e9, family.elementwise_mbu)
-        coded += (family.elementwise_blend,)
+        coded = (
+            family.layer_s * 1e6, family.column_s * 1e9, family.elementwise_mbu, family.elementwise_blend,
+        )  # fmt: skip
         predict = elementwise_predictor(device, family)
         fits.append(Fit(f"{gpu} elementwise", elementwise, predict, coded, robust=False))
     return fits
