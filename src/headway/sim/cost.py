@@ -60,7 +60,9 @@ class StepCost:
         self._pp = layout.pp
         self._stage_share = model.layers / (layout.pp * ceil_div(model.layers, layout.pp))
         ranks = layout.tp * layout.pp > 1
-        self._host_s = generation.host_step_s + (generation.ranks_layer_s * model.layers if ranks else 0.0)
+        self._host_s = generation.host_step_s  # the first stage's, with that of sequences
+        stage_layers = ceil_div(model.layers, layout.pp)
+        self._launches_s = generation.ranks_layer_s * stage_layers if ranks else 0.0  # every stage's
         self._sequence_s = generation.host_sequence_s + (generation.ranks_sequence_s if ranks else 0.0)
         self._of_tokens: dict[int, float] = {}
         self._of_rows: dict[int, float] = {}
@@ -75,7 +77,7 @@ class StepCost:
         if head_s is None:
             head_s = self._of_rows[rows] = self._layers.head(rows)
         host_s = self._host_s + self._sequence_s * len(slices)
-        stage_s += prefill_s + decode_s
+        stage_s += self._launches_s + prefill_s + decode_s
         return stage_s + (host_s + head_s if self._pp == 1 else max(host_s, head_s))
 
     def components(self, batch: Batch) -> Components:
@@ -90,7 +92,7 @@ class StepCost:
             elementwise_s * share,
             communication_s * share,
             self._layers.head(rows) / self._pp,
-            (self._host_s + self._sequence_s * len(batch.slices)) / self._pp,
+            self._launches_s * share + (self._host_s + self._sequence_s * len(batch.slices)) / self._pp,
             0.0,
         )
         return work if self._pp == 1 else work._replace(bubbles=self(batch) - sum(work))
