@@ -23,7 +23,8 @@ text { font: 13px system-ui, sans-serif; fill: #24292f } .head { font-weight: 60
 introduction = """# Policies, simulated
 
 Mistral-7B on one A100-80, in simulation: Headway's own scheduler under each policy, steps that take what a
-roofline says (`src/headway/sim/cost.py`), workloads drawn from a seed (`src/headway/bench/workload.py`).
+roofline says (`src/headway/sim/simple_roofline.py`), workloads drawn from a seed
+(`src/headway/bench/workload.py`).
 
 - *chat*: ShareGPT's lengths; the first token in 1 s, 100 ms between tokens (p95 of the request). Poisson.
 - *mixed*: by rate 60 % chat; 25 % interactive (300 to 500 tokens in, 20 to 80 out; the first in 500 ms, the

@@ -9,8 +9,9 @@ from headway.core.limits import Limits
 from headway.core.memory import paged
 from headway.core.policies import POLICIES, Policy
 from headway.sim.capacity import attained
-from headway.sim.cost import MISTRAL_7B, roofline
-from headway.sim.devices import A100_80, PRESENT
+from headway.sim.devices import A100_80
+from headway.sim.models import MISTRAL_7B
+from headway.sim.simple_roofline import PRESENT, roofline
 from headway.sim.simulate import Trial, simulate
 
 memory_use, weights_bytes, block_size, max_model_len = 0.9, 14.5e9, 16, 16_384

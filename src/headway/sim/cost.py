@@ -1,107 +1,98 @@
-"""What a step costs on a device: a roofline per component, added up.
+"""What a step costs: seconds for a batch, on any device, however the model is split, at any precision.
 
-    linear layers     weights read once, all tokens multiplied
-    elementwise       launches, then bandwidth
-    attention         a chunk: its pairs of tokens, or its context's keys and values; one token: its context's
-    output head       as linear layers, for the rows that are sampled
-    host              per step and per sequence
+Each component takes the larger of its memory's and its arithmetic's time, blended where they are near each
+other, and components add up:
 
-Where a component's two bounds are near each other its time lies above both. hypot(memory, compute) is that
-blend; it follows the measurements that `devices.py` cites. Tiles (257 tokens cost more than 256) are left
-out, and so is more than one device.
+    linear            per matrix: weights read once, tokens multiplied, in tiles
+    elementwise       norms, rotations, activation, sums
+    communication     two all-reduces a layer (one where attention and MLP are parallel), stages' sends
+    prefill           attention of chunks: their pairs of tokens
+    decode            attention of a few tokens: each sequence's own context is read
+    head              as linear, for the rows that are sampled; the sampler
+    host              the engine's: per step, per sequence, per layer
+    bubbles           what the stages of a pipeline wait for the slowest of them
+
+In a pipeline a batch's cost is how long it holds a stage (`SimExecutor(stages=pp)` sends it through all of
+them): with `pp` alike in flight, one ends so often.
+Sequence parallelism (Ulysses, arXiv 2309.14509) splits a step's tokens where TP splits matrices: two
+all-to-alls a layer stand in place of all-reduces, attention is split by heads, every GPU reads all weights.
 """
 
-from dataclasses import dataclass
-from math import hypot
+from typing import NamedTuple
 
+from headway.core.memory import ceil_div
 from headway.core.types import Batch
-from headway.sim.devices import Device, Efficiency
-from headway.sim.executor import Cost
-from headway.spec import ModelSpec
+from headway.sim.attention import Attention
+from headway.sim.devices import Device
+from headway.sim.fits import Generation
+from headway.sim.layers import Layers, Layout
+from headway.sim.models import Dimensions
+from headway.sim.precision import Precision
 
-weight_bytes = 2  # of a weight, and of a K or V value: 16 bit
+
+class Components(NamedTuple):
+    """Seconds; they add up to the cost. In a pipeline each is the mean of the stages."""
+
+    linear: float
+    prefill_attention: float
+    decode_attention: float
+    elementwise: float
+    communication: float
+    head: float
+    host: float
+    bubbles: float
 
 
-@dataclass(frozen=True, slots=True)
-class Dimensions:
-    """What of a model decides its cost. Every layer sees the whole context."""
+class StepCost:
+    """The cost of a batch, in seconds: a `Cost`. What depends on counts alone is computed once per count."""
 
-    layers: int
-    hidden: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    ffn: int
-    vocab: int
-    gated: bool = True
+    def __init__(
+        self,
+        model: Dimensions,
+        device: Device,
+        layout: Layout,
+        weights: Precision,
+        kv: Precision,
+        generation: Generation,
+    ) -> None:
+        self._layers = Layers(model, device, layout, weights, generation)
+        self._attention = Attention(model, device, layout, kv, generation)
+        self._pp = layout.pp
+        self._stage_share = model.layers / (layout.pp * ceil_div(model.layers, layout.pp))
+        ranks = layout.tp * layout.pp > 1
+        self._host_s = generation.host_step_s  # the first stage's, with that of sequences
+        stage_layers = ceil_div(model.layers, layout.pp)
+        self._launches_s = generation.ranks_layer_s * stage_layers if ranks else 0.0  # every stage's
+        self._sequence_s = generation.host_sequence_s + (generation.ranks_sequence_s if ranks else 0.0)
+        self._of_tokens: dict[int, float] = {}
+        self._of_rows: dict[int, float] = {}
 
-    @classmethod
-    def of(cls, spec: ModelSpec) -> "Dimensions":
-        """Raises ValueError for sliding windows shorter than the context: their saving is not modelled."""
-        if any(window is not None and window < spec.max_positions for window in spec.windows):
-            raise ValueError(f"{spec.family}: the cost of sliding windows is not modelled")
-        return cls(
-            spec.layers,
-            spec.hidden,
-            spec.heads,
-            spec.kv_heads,
-            spec.head_dim,
-            spec.ffn,
-            spec.vocab,
-            spec.gated,
+    def __call__(self, batch: Batch) -> float:
+        slices = batch.slices
+        tokens, rows, prefill_s, decode_s = self._attention.count(slices)
+        stage_s = self._of_tokens.get(tokens)
+        if stage_s is None:
+            stage_s = self._of_tokens[tokens] = sum(self._layers.stage(tokens))
+        head_s = self._of_rows.get(rows)
+        if head_s is None:
+            head_s = self._of_rows[rows] = self._layers.head(rows)
+        host_s = self._host_s + self._sequence_s * len(slices)
+        stage_s += self._launches_s + prefill_s + decode_s
+        return stage_s + (host_s + head_s if self._pp == 1 else max(host_s, head_s))
+
+    def components(self, batch: Batch) -> Components:
+        """Where a batch's seconds go."""
+        tokens, rows, prefill_s, decode_s = self._attention.count(batch.slices)
+        linear_s, elementwise_s, communication_s = self._layers.stage(tokens)
+        share = self._stage_share
+        work = Components(
+            linear_s * share,
+            prefill_s * share,
+            decode_s * share,
+            elementwise_s * share,
+            communication_s * share,
+            self._layers.head(rows) / self._pp,
+            self._launches_s * share + (self._host_s + self._sequence_s * len(batch.slices)) / self._pp,
+            0.0,
         )
-
-    @property
-    def linear_weights(self) -> int:
-        """In the matrices of all layers."""
-        attention = self.hidden * self.head_dim * 2 * (self.heads + self.kv_heads)
-        return self.layers * (attention + self.hidden * self.ffn * (3 if self.gated else 2))
-
-    @property
-    def kv_bytes(self) -> int:
-        """Of one token, in all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim * weight_bytes
-
-    @property
-    def elementwise_bytes(self) -> int:
-        """Of one token, in all layers: two norms, two sums, rotations (12 x hidden), the activation."""
-        return self.layers * weight_bytes * (12 * self.hidden + (3 if self.gated else 2) * self.ffn)
-
-
-MISTRAL_7B = Dimensions(32, 4096, 32, 8, 128, 14336, 32000)
-MPT_7B = Dimensions(32, 4096, 32, 32, 128, 16384, 50432, gated=False)
-
-
-def roofline(model: Dimensions, device: Device, reached: Efficiency) -> Cost:
-    """The cost of a batch, in seconds; 20 to 40 us of our own time for 200 slices."""
-    flop_s, bytes_s = device.flop_s, device.bytes_s
-    weights_s = weight_bytes * model.linear_weights / (bytes_s * reached.weight_mbu)
-    token_s = 2 * model.linear_weights / (flop_s * reached.linear_mfu)
-    launches_s = model.layers * reached.layer_s
-    passes_s = model.elementwise_bytes / (bytes_s * reached.elementwise_mbu)
-    context_s = model.kv_bytes / (bytes_s * reached.kv_mbu)
-    pair_flop = 4 * model.layers * model.heads * model.head_dim
-    first_pair_s = pair_flop / (flop_s * reached.first_chunk_mfu)
-    later_pair_s = pair_flop / (flop_s * reached.later_chunk_mfu)
-    head_s = weight_bytes * model.hidden * model.vocab / (bytes_s * reached.weight_mbu)
-    row_s = 2 * model.hidden * model.vocab / (flop_s * reached.linear_mfu)
-    host_step_s, host_sequence_s = reached.host_step_s, reached.host_sequence_s
-
-    def step_s(batch: Batch) -> float:
-        tokens = rows = context = 0
-        chunks_s = 0.0
-        for _, start, count, samples in batch.slices:
-            tokens += count
-            rows += samples
-            if count == 1:
-                context += start + 1
-                continue
-            pairs = count * (start + 0.5 * (count + 1))
-            compute_s = pairs * (later_pair_s if start else first_pair_s)
-            chunks_s += max(compute_s, context_s * (start + count))
-        linear_s = hypot(weights_s, token_s * tokens) + hypot(launches_s, passes_s * tokens)
-        sampled_s = hypot(head_s, row_s * rows) if rows else 0.0
-        host_s = host_step_s + host_sequence_s * len(batch.slices)
-        return linear_s + chunks_s + context_s * context + sampled_s + host_s
-
-    return step_s
+        return work if self._pp == 1 else work._replace(bubbles=self(batch) - sum(work))

@@ -1,7 +1,8 @@
 """An executor that computes nothing: steps take as long as a cost says, tokens come from a script.
 
-Passes the same contract suite as the executors that run a model. Batches run one after another; up to `depth`
-may be in flight. Time is the virtual clock's, which the inbox moves.
+Passes the same contract suite as the executors that run a model. Batches run one after another through the
+stages of a pipeline, usually one; up to `depth` may be in flight. Time is the virtual clock's, which the
+inbox moves.
 """
 
 from array import array
@@ -53,6 +54,7 @@ class SimExecutor:
         death: Death = no_death,
         depth: int = 1,
         exclusive: bool = False,
+        stages: int = 1,  # each holds a batch for `cost`
     ) -> None:
         self.depth = depth
         self.exclusive = exclusive
@@ -64,6 +66,7 @@ class SimExecutor:
         self._known: dict[int, array[int]] = {}  # by sequence id: what a real executor would hold
         self._failed: dict[int, str] = {}  # a sequence that failed fails again until it is gone
         self._results: deque[Result] = deque()
+        self._stages_free_s = [0.0] * stages
         self._busy_until_s = 0.0
         self._cause: str | None = None  # what it died of; `_busy_until_s` says when
 
@@ -78,8 +81,7 @@ class SimExecutor:
         assert len(self._results) < self.depth, "more batches in flight than depth allows"
         if self._cause is not None:
             return
-        start_s = max(self._clock.now(), self._busy_until_s)
-        self._busy_until_s = start_s + self._cost(batch)
+        start_s = self._pass_through(self._cost(batch))
         self._cause = self._death(batch)
         if self._cause is not None:
             return
@@ -91,6 +93,19 @@ class SimExecutor:
             self._known[joined.id] = joined.tokens[:]
         outcomes = [self._run(slice) for slice in batch.slices]
         self._results.append(Result(batch.id, outcomes, start_s, self._busy_until_s))
+
+    def _pass_through(self, stage_s: float) -> float:
+        """Occupy the stages in turn, each as soon as the batch and the stage are there; when the first began.
+
+        A small batch behind a large one waits at every stage: a pipeline's bubbles.
+        """
+        at_s = self._clock.now()
+        start_s = max(at_s, self._stages_free_s[0])
+        for stage, free_s in enumerate(self._stages_free_s):
+            at_s = max(at_s, free_s) + stage_s
+            self._stages_free_s[stage] = at_s
+        self._busy_until_s = at_s
+        return start_s
 
     def _run(self, slice: Slice) -> Outcome:
         failure = self._failed.get(slice.id) or self._fault(slice)
