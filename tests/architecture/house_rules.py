@@ -48,7 +48,7 @@ import_table = {
     "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
-    "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report")),
+    "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.lengths", "bench.report")),
     "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
@@ -81,7 +81,7 @@ banned_calls = {
 
 # Files that are run or looked up rather than imported: by the console script, by Python, by tests and
 # benchmarks.
-entrances = {"cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.cost", "sim.simulate"}
+entrances = {"cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.cost", "sim.simulate", "bench.traces"}
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.
 torch_free = (

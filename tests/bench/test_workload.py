@@ -7,7 +7,9 @@ from statistics import mean, median, quantiles, stdev
 
 import pytest
 
-from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Arrival, clusters, phases, request, stop_id
+from headway.bench.arrivals import gamma, phases
+from headway.bench.lengths import LENGTHS
+from headway.bench.workload import CLASSES, WORKLOADS, Arrival, request, stop_id
 
 
 def drawn(name: str, rate: float = 10.0, seed: int = 3, until_s: float = 2000.0) -> list[Arrival]:
@@ -37,7 +39,7 @@ def test_gaps_have_the_rate_and_the_coefficient_of_variation(name: str, cv: floa
 
 def test_the_two_kinds_of_bursts_have_the_same_variation_and_differ_in_their_median() -> None:
     random = Random(1)
-    for kind, middle in ((phases(4.0), 0.37), (clusters(4.0), 0.00015)):
+    for kind, middle in ((phases(4.0), 0.37), (gamma(4.0), 0.00015)):
         gaps = [kind(random) for _ in range(200_000)]
         assert mean(gaps) == pytest.approx(1.0, rel=0.05)
         assert stdev(gaps) / mean(gaps) == pytest.approx(4.0, rel=0.05)
@@ -72,7 +74,7 @@ def test_every_class_of_a_workload_is_known_and_its_answers_end_before_what_was_
 
 def test_a_request_says_no_more_than_a_client_would() -> None:
     arrivals = drawn("mixed", until_s=5.0)
-    requests = [request(id, arrival, 3) for id, arrival in enumerate(arrivals)]
+    requests = [request(id, arrival) for id, arrival in enumerate(arrivals)]
     assert requests[0].sampling.max_tokens == arrivals[0].max_tokens > arrivals[0].output_tokens
     assert [len(r.prompt) for r in requests] == [a.prompt_tokens for a in arrivals]
     assert all(0 <= token < stop_id for token in requests[0].prompt)

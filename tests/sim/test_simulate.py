@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from headway.bench.lengths import LENGTHS
 from headway.bench.report import Report
-from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Part, Workload
+from headway.bench.workload import CLASSES, WORKLOADS, Part, Workload
 from headway.core.limits import Limits
 from headway.core.memory import paged
 from headway.core.policies import POLICIES
