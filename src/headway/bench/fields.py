@@ -17,40 +17,37 @@ class BadWorkload(ValueError):
 
 def tokens(value: object, where: str, least: int = 0) -> int:
     """From a CSV's text or a JSON number; 374.0 is one, 374.5, true and NaN are none."""
+    found = value
     if isinstance(value, str):
-        text = value.strip()
-        whole, _, rest = text.partition(".")
+        whole, _, rest = value.strip().partition(".")
         if not rest.strip("0") and whole.isascii() and whole.isdigit() and len(whole) <= 9:
-            value = int(whole)
+            found = int(whole)
     elif isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if type(value) is not int or not least <= value <= most_tokens:
+        found = int(value)
+    if type(found) is not int or not least <= found <= most_tokens:
         raise BadWorkload(f"{where}: {shown(value)} is not a whole number from {least} to {most_tokens:,}")
-    return value
+    return found
 
 
 def number(value: object, where: str, low: float, high: float) -> float:
-    if isinstance(value, str):
-        value = _as_float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    found = _number(value)
+    if found is None or not low <= found <= high:
         raise BadWorkload(f"{where}: {shown(value)} is not a number from {low:g} to {high:g}")
-    return float(value)
+    return found
 
 
 def moment(value: object, where: str) -> float:
     """Seconds: a number, or a date and time in the manner of ISO 8601, without a zone in UTC."""
-    if isinstance(value, str):
-        seconds = _as_float(value)
-        if isinstance(seconds, str):
-            try:
-                date = datetime.fromisoformat(value.strip())
-            except ValueError:
-                raise BadWorkload(f"{where}: {shown(value)} is neither seconds nor a date") from None
-            return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-        value = seconds
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise BadWorkload(f"{where}: {shown(value)} is not a number of seconds")
-    return float(value)
+    found = _number(value)
+    if found is not None and isfinite(found):
+        return found
+    if found is None and isinstance(value, str):
+        try:
+            date = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise BadWorkload(f"{where}: {shown(value)} is neither seconds nor a date") from None
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    raise BadWorkload(f"{where}: {shown(value)} is not a number of seconds")
 
 
 def class_name(value: object, where: str) -> str:
@@ -68,8 +65,11 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _as_float(text: str) -> float | str:
+def _number(value: object) -> float | None:
+    """None: it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
     try:
-        return float(text)
-    except ValueError:
-        return text
+        return float(value)
+    except (ValueError, OverflowError):
+        return None

@@ -136,10 +136,10 @@ def read_mix(text: str, classes: Collection[str]) -> dict[str, float]:
 def request(id: int, arrival: Arrival) -> Request:
     """Greedy. Its prompt begins as `arrival.prefix` says, and goes on, or begins, with its own number."""
     sampling = Sampling(max_tokens=arrival.max_tokens, temperature=0.0, seed=id, stop_ids=(stop_id,))
-    return Request(id, prompt(id, arrival), sampling, arrival.at_s, service_class=arrival.service_class)
+    return Request(id, prompt_ids(id, arrival), sampling, arrival.at_s, service_class=arrival.service_class)
 
 
-def prompt(id: int, arrival: Arrival) -> "array[int]":
+def prompt_ids(id: int, arrival: Arrival) -> "array[int]":
     """Of ids below `stop_id`: a mark where a block, or its own part, begins; zeros for the rest.
 
     A prefix index tells prompts apart by their first difference, so a mark of nine ids serves where a text
