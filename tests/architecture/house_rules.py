@@ -48,7 +48,7 @@ import_table = {
     "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
-    "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.lengths", "bench.report")),
+    "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report")),
     "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
