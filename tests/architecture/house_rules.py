@@ -81,7 +81,16 @@ banned_calls = {
 
 # Files that are run or looked up rather than imported: by the console script, by Python, by tests and
 # benchmarks.
-entrances = {"cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.cost", "sim.simulate", "bench.traces"}
+entrances = {
+    "cli.main",
+    "cli.engine",
+    "sim.run",
+    "sim.capacity",
+    "sim.cost",
+    "sim.simulate",
+    "bench.traces",
+    "bench.conversations",
+}
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.
 torch_free = (
