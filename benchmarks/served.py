@@ -153,7 +153,7 @@ def left_alone(cores: Mapping[str, float]) -> bool:
 
 
 def await_quiet() -> None:
-    """Until others have left the cores alone for a while. Not for ever: what disturbs a trial is seen by it."""
+    """Until others have left the cores alone for a while. Not for ever: a trial sees what disturbs it."""
     own = Server("", Path(), os.getpid())
     for _ in range(int(most_wait_s / quiet_s)):
         before = usage(own)
