@@ -1,6 +1,6 @@
 """A. Chunked prefills against prompts that interrupt (Sarathi-Serve, OSDI 2024): what rate each holds.
 
-All three run on the same engine, vLLM's of 2023, as in the paper; what differs is the scheduler.
+All three run on the same engine, as in the paper; what differs is the scheduler.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from headway.headlines.serving import Goal, capacity_of
 from headway.headlines.world import System
 from headway.sim.deployment import Deployment
 from headway.sim.devices import device
-from headway.sim.fits import VLLM_2023
+from headway.sim.fits import SARATHI_SERVE
 from headway.sim.models import model
 
 SOURCE = "Agrawal et al., Sarathi-Serve, OSDI 2024"
@@ -38,7 +38,7 @@ def _case(
     id: str, words: str, model_name: str, device_name: str, tp: int, pp: int, nodes: int = 1
 ) -> tuple[str, str, Deployment]:
     deployment = Deployment(
-        model(model_name), device(device_name), tp, pp, generation=VLLM_2023, memory_share=memory_share,
+        model(model_name), device(device_name), tp, pp, generation=SARATHI_SERVE, memory_share=memory_share,
         nodes=nodes,
     )  # fmt: skip
     return id, words, deployment
