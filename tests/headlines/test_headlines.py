@@ -9,7 +9,7 @@ import pytest
 
 from headway.bench.lengths import read_lengths
 from headway.headlines import a_sarathi, b_batches, d_hardware, e_parallelism, f2_shapes, f_targets
-from headway.headlines.experiments import EXPERIMENTS, run
+from headway.headlines.experiments import EXPERIMENTS, in_order, jobs_of, run
 from headway.headlines.rows import FULL, QUICK, Row
 from headway.headlines.serving import Goal, Served, capacity_of, serve
 from headway.headlines.whole_batches import run_batch, system_of
@@ -118,13 +118,15 @@ def test_adaptive_keeps_its_bounds() -> None:
 
 @pytest.mark.parametrize("effort", [QUICK, FULL])
 def test_every_letter_has_jobs_with_labels_of_their_own(effort: object) -> None:
-    jobs = [job for letter in EXPERIMENTS.values() for job in letter(FULL if effort is FULL else QUICK)]
+    jobs = jobs_of(EXPERIMENTS, FULL if effort is FULL else QUICK)
     assert len({job.label for job in jobs}) == len(jobs)
 
 
 def test_jobs_run_in_processes_and_say_what_runs() -> None:
     heard: list[tuple[Sequence[str], int, int]] = []
-    rows = run(["E"], QUICK, 2, lambda running, done, total: heard.append((running, done, total)))
+    jobs = jobs_of(["E"], QUICK)
+    told = run(jobs, 2, lambda running, done, total: heard.append((running, done, total)))
+    rows = in_order(jobs, {job.label: rows for job, rows in told})
     assert [row.id for row in rows][:2] == ["E/bytes/llama2-70b/tp2", "E/bytes/llama2-70b/tp8"]
     assert heard[0][1:] == (0, 4)
     assert len(heard[0][0]) == 2

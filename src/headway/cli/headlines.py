@@ -10,7 +10,7 @@ from rich.table import Table
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
 from headway.config import ConfigError
-from headway.headlines.experiments import EXPERIMENTS, run
+from headway.headlines.experiments import EXPERIMENTS, in_order, jobs_of, run
 from headway.headlines.rows import FULL, QUICK, Row
 from headway.terminal import telling
 
@@ -30,9 +30,10 @@ def headlines(
     predicted. Half an hour on two cores.
     """
     with told_plainly(as_json=json):
-        letters = _letters(only)
+        jobs = jobs_of(_letters(only), QUICK if quick else FULL)
         with telling() as told:
-            rows = run(letters, QUICK if quick else FULL, os.cpu_count() or 1, told)
+            found = {job.label: rows for job, rows in run(jobs, os.cpu_count() or 1, told)}
+    rows = in_order(jobs, found)
     _show(rows)
     if json:
         last_line({"rows": [row.as_json() for row in rows]})

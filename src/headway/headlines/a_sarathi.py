@@ -83,9 +83,12 @@ def jobs(effort: Effort) -> list[Job]:
         for workload in ("sharegpt",) if effort.quick else WORKLOADS:
             for bound in ("strict", "relaxed"):
                 label = f"{case.words}, {workload}, {bound}"
-                seeds = effort.seeds if (case.id, workload, bound) in CLAIMED else effort.seeds[:1]
-                run = partial(compare, case, workload, bound, effort._replace(seeds=seeds))
-                found.append(Job(label, len(seeds) * case.guess, run))
+                own = effort
+                if (case.id, workload, bound) not in CLAIMED:  # nothing to judge: one seed
+                    requests = effort.requests // 2 if effort.quick else effort.requests
+                    own = effort._replace(seeds=effort.seeds[:1], requests=requests)
+                run = partial(compare, case, workload, bound, own)
+                found.append(Job(label, len(own.seeds) * own.requests * case.guess, run))
     return found
 
 

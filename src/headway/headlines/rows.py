@@ -61,6 +61,6 @@ QUICK = Effort(quick=True, requests=512, seeds=(1,), tolerance=0.05)
 class Job(NamedTuple):
     """A part of an experiment that runs in a process of its own."""
 
-    label: str  # what runs now, in a few words
+    label: str  # what runs now, in a few words; no other job's
     work: float  # how long it takes beside the others, roughly: the longest begin first
     run: Callable[[], list[Row]]
