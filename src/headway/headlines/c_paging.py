@@ -22,7 +22,7 @@ from headway.sim.fits import HUGGING_FACE_2023, TGI_2023, VLLM_2023
 from headway.sim.models import model
 
 SOURCE = "vLLM: Easy, Fast, and Cheap LLM Serving (launch post), June 2023"
-NO_SOURCE = "the project's seeds, without a primary source"
+NO_SOURCE = "widely quoted, no primary source found"
 context, longest_answer = 2048, 1024  # LLaMA's; the most that a client asks for
 
 ONE_TURN = Lengths(

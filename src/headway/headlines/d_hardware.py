@@ -14,7 +14,7 @@ from headway.sim.models import model
 from headway.sim.precision import Precision
 
 MOSAIC = "MosaicML/Databricks, LLM Inference Performance Engineering, 2023"
-SEED = "the project's seeds, without a primary source"
+SEED = "widely quoted, no primary source found"
 FRONTIER = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # batches
 
 

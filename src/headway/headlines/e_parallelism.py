@@ -11,7 +11,7 @@ from headway.sim.devices import device
 from headway.sim.models import Dimensions, model
 
 SOURCE = "Shoeybi et al., Megatron-LM, 2019: all-reduces after attention and after the MLP"
-NO_SOURCE = "the project's seeds, without a primary source"
+NO_SOURCE = "widely quoted, no primary source found"
 COUNTED = (("Llama2-70B", 2, 2), ("Llama2-70B", 8, 2), ("Falcon-180B", 8, 1))  # TP; all-reduces of a layer
 inputs, outputs, sequences = 200, 9, 4
 

@@ -17,7 +17,7 @@ from headway.sim.devices import device
 from headway.sim.fits import VLLM_2023
 from headway.sim.models import model
 
-SOURCE = "the project's seeds, without a primary source"
+SOURCE = "widely quoted, no primary source found"
 PAGED = "Kwon et al., PagedAttention, SOSP 2023"
 MEMORY: tuple[tuple[str, Claimed, str], ...] = (
     ("paged", 96.3, "96.3 %"),

@@ -20,7 +20,7 @@ from headway.sim.devices import A100_80
 from headway.sim.models import MISTRAL_7B
 from headway.sim.simulate import Trial, simulate
 
-SOURCE = "the project's seeds, without a primary source"
+SOURCE = "widely quoted, no primary source found"
 PLACE = "Mistral-7B on an A100-80"
 BATCHES = (1, 4, 16, 32, 64)
 DEPLOYMENT = Deployment(MISTRAL_7B, A100_80)

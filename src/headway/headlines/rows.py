@@ -32,7 +32,7 @@ class Row:
             "id": self.id,
             "claim": self.claim,
             "source": self.source,
-            "ours": float(f"{self.ours:.4g}"),
+            "ours": round(self.ours, 4),
             "ratio": None if ratio is None else round(ratio, 3),
             "unit": self.unit,
         }

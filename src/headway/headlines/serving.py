@@ -17,7 +17,7 @@ from headway.headlines.rows import Effort
 from headway.headlines.world import System, make_engine
 from headway.sim.capacity import capacity
 
-longest_s = 1800.0  # of a run
+shortest_s, longest_s = 10.0, 1800.0  # of a run; no rate is told from one that is over sooner
 late_share = 0.01  # of gaps: what P99 leaves
 
 
@@ -39,13 +39,13 @@ class Served(NamedTuple):
 
 def capacity_of(system: System, draws: Draws, goal: Goal, effort: Effort, seed: int, guess: float) -> float:
     """Requests per second. A few short runs find out where the long ones are to begin."""
-    few, many = effort.requests // 8, effort.requests
+    few, many = max(64, effort.requests // 8), effort.requests
     begin = capacity(partial(_holds, system, draws, goal, few, seed), guess, tolerance=0.1)
     return capacity(partial(_holds, system, draws, goal, many, seed), begin or guess, effort.tolerance, 1.1)
 
 
 def _holds(system: System, draws: Draws, goal: Goal, requests: int, seed: int, rate: float) -> bool:
-    return serve(system, draws, goal, requests, seed, rate).held
+    return rate * shortest_s <= requests and serve(system, draws, goal, requests, seed, rate).held
 
 
 def serve(system: System, draws: Draws, goal: Goal, requests: int, seed: int, rate: float) -> Served:
