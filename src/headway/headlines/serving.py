@@ -38,10 +38,12 @@ class Served(NamedTuple):
 
 
 def capacity_of(system: System, draws: Draws, goal: Goal, effort: Effort, seed: int, guess: float) -> float:
-    """Requests per second. A few short runs find out where the long ones are to begin."""
+    """Requests per second, 0 if no rate is held. Short runs find out where the long ones are to begin."""
     few, many = max(64, effort.requests // 8), effort.requests
     begin = capacity(partial(_holds, system, draws, goal, few, seed), guess, tolerance=0.1)
-    return capacity(partial(_holds, system, draws, goal, many, seed), begin or guess, effort.tolerance, 1.1)
+    if not begin:
+        return 0.0
+    return capacity(partial(_holds, system, draws, goal, many, seed), begin, effort.tolerance, stride=1.1)
 
 
 def _holds(system: System, draws: Draws, goal: Goal, requests: int, seed: int, rate: float) -> bool:
