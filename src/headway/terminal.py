@@ -3,7 +3,7 @@
 Everything goes to stderr, so that stdout carries answers alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -52,3 +52,19 @@ def counting(what: str, total: int, *, shown: bool) -> Iterator[Callable[[], Non
     with Progress(*columns, console=console, transient=True, disable=disable) as bar:
         task = bar.add_task(what, total=total)
         yield lambda: bar.advance(task)
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[Sequence[str], int, int], None]]:
+    """A bar for jobs side by side: it is told what runs now, how many are done, of how many. None where there
+    is no terminal.
+    """
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(running: Sequence[str], done: int, total: int) -> None:
+            bar.update(task, description="; ".join(running), completed=done, total=total)
+
+        yield tell

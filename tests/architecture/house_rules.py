@@ -24,7 +24,8 @@ class May(NamedTuple):
 
 everything_below = (
     "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "config", "config_sources",
-    "sizing", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
+    "sizing", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "headlines",
+    "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 
@@ -50,6 +51,7 @@ import_table = {
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
     "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report"), ("yaml",)),
     "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
+    "headlines": May(("sim", "bench", "core", "clock")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
     "build": May(everything_below, ("torch", *web)),
@@ -99,6 +101,7 @@ torch_free = (
     "text",
     "metrics",
     "bench",
+    "headlines",
 )
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from headway.sim.deployment import Deployment
 from headway.sim.devices import device
-from headway.sim.fits import FASTER_TRANSFORMER, HEADWAY, VLLM_2023, Generation
+from headway.sim.fits import FASTER_TRANSFORMER, HEADWAY, SARATHI_SERVE, VLLM_2023, Generation
 from headway.sim.interconnect import Link
 from headway.sim.models import model
 from tests.sim.deployed import decode, prefill, together_s
 
-yi = Deployment(model("Yi-34B"), device("A100-80-PCIe"), tp=2, generation=VLLM_2023)
+yi = Deployment(model("Yi-34B"), device("A100-80-PCIe"), tp=2, generation=SARATHI_SERVE)
 mpt = model("MPT-7B")
 a100_40 = device("A100-40")
 

@@ -145,6 +145,21 @@ VLLM_2023 = Generation(
     ranks_sequence_s=0.651e-3,
 )
 
+# The engine that Sarathi-Serve's paper ran vLLM's, Orca's and its own scheduler on: vLLM's of 2023, but with
+# FlashAttention-2, whose decode kernel splits a long context (`flash_attn_with_kvcache` for all schedulers in
+# microsoft/sarathi-serve). All else is as above; the same two decode steps, fitted with this kernel,
+# give other numbers for several ranks.
+SARATHI_SERVE = Generation(
+    "sarathi-serve",
+    decode_mbu=0.60,
+    first_mfu=0.40,
+    later_mfu=0.70,
+    host_step_s=3e-3,
+    host_sequence_s=0.3e-3,
+    ranks_layer_s=0.183e-3,
+    ranks_sequence_s=0.638e-3,
+)
+
 # FasterTransformer: fitted on MPT-7B on an A100-40, 512 tokens in, 64 out, batches of 1 to 64 (MosaicML,
 # 2023): matrices at MFU .60 in prefill and MBU .78 in decode, 4 ms a step. All-reduce: 8 to 15 us, as engines
 # see whose launches do not bind it; not measured for this one.
@@ -185,7 +200,8 @@ TGI_2023 = Generation(
     host_sequence_s=0.1e-3,
 )
 
-GENERATIONS = {g.name: g for g in (HEADWAY, VLLM_2023, FASTER_TRANSFORMER, HUGGING_FACE_2023, TGI_2023)}
+_generations = (HEADWAY, VLLM_2023, SARATHI_SERVE, FASTER_TRANSFORMER, HUGGING_FACE_2023, TGI_2023)
+GENERATIONS = {generation.name: generation for generation in _generations}
 
 
 def generation(name: str) -> Generation:

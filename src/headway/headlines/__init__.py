@@ -1,0 +1,1 @@
+"""Published results, run again: each experiment's claim beside what our scheduler and cost model give."""
