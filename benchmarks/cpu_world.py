@@ -1,6 +1,6 @@
 """The world of the measurements on a CPU: what is promised, what is asked, which configurations are tried.
 
-Lengths and targets are those of the simulated comparison (src/headway/bench/workload.py), scaled to what two
+Lengths and targets are those of the simulated comparison (src/headway/bench/lengths.py), scaled to what two
 cores carry: a bare decode step of SmolLM2-135M takes 25 to 30 ms there, one of 16 sequences 40 to 60 ms, and
 a prompt token 1 ms.
 """
@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from load import Asked, Played
 
+from headway.bench.arrivals import poisson
+from headway.bench.lengths import Quantiles, evenly, percentiles
 from headway.bench.report import ClassReport, Percentiles, Report, Seconds, percentile, report
-from headway.bench.workload import Quantiles, evenly, percentiles, poisson
 from headway.classes import read_classes
 from headway.core.slo import ServiceClass
 

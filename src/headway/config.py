@@ -209,6 +209,13 @@ class Settings:
         "Key that may change classes and policy while it runs; best set as HEADWAY_ADMIN_KEY.",
         "no such call is taken",
     )
+    record: str | None = _setting(
+        None,
+        _text("FILE"),
+        "Server",
+        "A new file for the lengths, times and classes of requests; no text.",
+        "nothing is recorded",
+    )
     shutdown_timeout: float = _setting(
         30.0, _seconds(3600), "Server", "On SIGTERM: how long running requests may take to finish.", "30"
     )

@@ -13,7 +13,8 @@ import yaml
 
 from headway.config import OPTIONS, ConfigError, Option, Settings, shown
 
-not_settings = ("HEADWAY_CONFIG", "HEADWAY_CACHE")  # variables with a meaning of their own
+# Variables with a meaning of their own; the last says where tests find published traces.
+not_settings = ("HEADWAY_CONFIG", "HEADWAY_CACHE", "HEADWAY_DATA")
 file_bytes = 1 << 20  # the largest config file that is read
 
 

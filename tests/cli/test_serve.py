@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from headway.bench.traces import read_trace
 from tests.speaking_model import write_speaking_model
 
 key = "a-key-that-nobody-else-has"
@@ -117,6 +118,30 @@ def test_a_taken_port_is_one_line_and_exit_code_2_before_a_model_is_loaded(folde
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr == f"headway: --port {port} on --host 127.0.0.1: Address already in use; try --port 0\n"
+
+
+def test_what_is_served_is_recorded_and_a_record_that_is_there_is_refused(
+    folder: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "asked.jsonl"
+    server = Server(folder, "--record", str(path))
+    try:
+        for words, most in (("a b c d e f g h i j k l m n o p q r s t", 3), ("b", 2)):
+            body = {"prompt": words, "max_tokens": most, "ignore_eos": True}
+            answer = httpx.post(f"{server.url}/v1/completions", json=body, timeout=60)
+            assert answer.json()["usage"]["completion_tokens"] == most
+    finally:
+        code, stderr = server.end()
+    assert code == 0
+    assert f"{path} records when requests came" in stderr
+    trace = read_trace(path)
+    assert [(a.output_tokens, a.max_tokens) for a in trace.requests] == [(3, 3), (2, 2)]
+    command = [sys.executable, "-m", "headway.cli", "serve", folder, "--record", str(path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    told = "File exists; name a new file in a folder that can be written to"
+    assert ran.stderr == f"headway: --record {path}: {told}\n"
+    assert len(path.read_bytes().splitlines()) == 2
 
 
 def test_a_signal_ends_it_with_exit_code_0_and_takes_the_engine_along(server: Server) -> None:

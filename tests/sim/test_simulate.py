@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from array import array
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from headway.bench.lengths import LENGTHS
 from headway.bench.report import Report
-from headway.bench.workload import CLASSES, LENGTHS, WORKLOADS, Part, Workload
+from headway.bench.traces import Trace
+from headway.bench.workload import CLASSES, WORKLOADS, Arrival, Part, Prefix, Workload
 from headway.core.limits import Limits
 from headway.core.memory import paged
 from headway.core.policies import POLICIES
@@ -103,3 +106,19 @@ def test_the_same_seed_gives_the_same_report_in_two_fresh_processes() -> None:
         for hash_seed in ("1", "2")
     }
     assert len(reports) == 1
+
+
+def test_prompts_that_a_trace_says_begin_alike_are_found_in_the_prefix_cache() -> None:
+    """Of 1,600 tokens the first 1,536 are shared: the second prompt takes one chunk where it took four."""
+    prefix = Prefix(array("Q", [1, 2, 3]), 512)
+    asks = [Arrival(at_s, "batch", 1600, 2, 2, prefix) for at_s in (0.0, 10.0)]
+    one_asked_again = replace(trial, workload=Trace(tuple(asks), 20.0, 0))
+    for prefix_cache, chunks in ((False, 8), (True, 5)):
+        line = run(
+            rate=0.1, trial=one_asked_again, limits=replace(limits, prefix_cache=prefix_cache)
+        ).classes["batch"]
+        assert line.ttft is not None
+        tokens = 3200 - 1536 * prefix_cache
+        each = (0.005 * 4 + 0.00003 * 1600, 0.005 * (chunks - 4) + 0.00003 * (tokens - 1600))
+        assert line.ttft.p50 == pytest.approx(min(each))
+        assert line.ttft.p99 == pytest.approx(max(each))

@@ -1,80 +1,37 @@
 """Seeded workloads: who asks when, for how much, as which class; and the four that policies are compared on.
 
-Owns lengths, arrivals and mixes. A request is told to the engine as a client would: it names the most tokens
+Owns mixes and what is asked. A request is told to the engine as a client would: it names the most tokens
 its class may get, and ends earlier, at a stop id, at the length drawn here. The same seed draws the same
-lengths and the same gaps, in units of the mean gap, at every rate: two rates differ in nothing else. Only
-`Random.random`, `gammavariate` and `randbytes` are drawn from, each stream from a text of its own.
+lengths and the same gaps, in units of the mean gap, at every rate: two rates differ in nothing else. Each
+stream of numbers is drawn from a text of its own.
 """
 
 from array import array
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from itertools import count
+from math import isclose
 from random import Random
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
+from headway.bench.arrivals import Bend, Gaps, at_once, evenly_spread, phases, poisson
+from headway.bench.fields import BadWorkload, class_name, number, shown
+from headway.bench.lengths import LENGTHS, Draws
 from headway.core.slo import BATCH, CHAT, INTERACTIVE, ServiceClass
-from headway.core.types import Request, Sampling
+from headway.core.types import Request, Sampling, type_code
+
+T = TypeVar("T")
 
 stop_id = 256  # prompts are of ids below it
+_mark_bytes = 8  # of what a mark numbers; one more says what kind of number it is
+_own, _shared = b"\1", b"\2"
 
 
-@dataclass(frozen=True, slots=True)
-class Quantiles:
-    """A distribution by its quantile function, straight between the knots (share, tokens)."""
+class Prefix(NamedTuple):
+    """How a prompt begins: block after block, equal hashes for equal text. What follows is its own."""
 
-    knots: tuple[tuple[float, int], ...]  # the first at share 0, the last at 1
-
-    def at(self, share: float) -> int:
-        shares = [knot[0] for knot in self.knots]
-        i = min(bisect_right(shares, share), len(shares) - 1)
-        (left, low), (right, high) = self.knots[i - 1], self.knots[i]
-        return round(low + (high - low) * (share - left) / (right - left))
-
-
-def evenly(low: int, high: int) -> Quantiles:
-    return Quantiles(((0.0, low), (1.0, high)))
-
-
-def percentiles(*knots: tuple[float, int]) -> Quantiles:
-    return Quantiles(tuple((percent / 100, tokens) for percent, tokens in knots))
-
-
-@dataclass(frozen=True, slots=True)
-class Lengths:
-    """Of prompts and answers, drawn independently."""
-
-    prompt: Quantiles
-    output: Quantiles
-    max_tokens: int  # what the client asks for: it does not know how long its answer will be
-
-
-# `sharegpt`: the percentiles of 30,731 chat rounds (microsoft/sarathi-serve, Apache-2.0; each round with all
-# before it as its prompt, at most 8,192 tokens together). The ranks of its two lengths correlate by 0.05.
-LENGTHS: Mapping[str, Lengths] = {
-    "sharegpt": Lengths(
-        percentiles(
-            (0, 1), (1, 12), (5, 29), (10, 74), (15, 180), (20, 382), (30, 777), (40, 1203), (50, 1730),
-            (60, 2401), (70, 3235), (80, 4278), (90, 5696), (95, 6563), (99, 7433), (100, 8141),
-        ),
-        percentiles(
-            (0, 2), (1, 6), (5, 44), (10, 84), (20, 181), (30, 271), (40, 346), (50, 415), (60, 493),
-            (70, 581), (80, 683), (90, 834), (95, 920), (99, 998), (100, 1024),
-        ),
-        max_tokens=1024,
-    ),
-    "short": Lengths(evenly(300, 500), evenly(20, 80), max_tokens=128),
-    "document": Lengths(evenly(1000, 3000), evenly(200, 400), max_tokens=512),
-}  # fmt: skip
-
-
-class Part(NamedTuple):
-    """A class's part in a workload."""
-
-    service_class: str
-    share: float  # of all requests; the shares of a workload add up to 1
-    lengths: str
+    hashes: "array[int]"  # 64 bits each
+    block_tokens: int
 
 
 class Arrival(NamedTuple):
@@ -83,72 +40,125 @@ class Arrival(NamedTuple):
     prompt_tokens: int
     output_tokens: int
     max_tokens: int
+    prefix: Prefix | None = None  # None: it begins like no other
 
     @property
     def tokens(self) -> int:
         return self.prompt_tokens + self.output_tokens
 
 
-Gaps = Callable[[Random], float]  # one gap, in units of the mean gap
+class Load(Protocol):
+    """Open loop: requests come when they come, however the engine fares."""
+
+    def arrivals(self, rate: float, seed: int, until_s: float) -> Iterator[Arrival]:
+        """Those before `until_s`, in order; `rate` in requests per second."""
 
 
-def poisson(random: Random) -> float:
-    return -log(1.0 - random.random())
+class Part(NamedTuple):
+    """A class's part in a workload."""
+
+    service_class: str
+    share: float  # of all requests; the shares of a workload add up to 1
+    lengths: str | Draws  # a name of LENGTHS, or one's own
+
+    @property
+    def draws(self) -> Draws:
+        return LENGTHS[self.lengths] if isinstance(self.lengths, str) else self.lengths
 
 
-def phases(cv: float) -> Gaps:
-    """Bursts and pauses: gaps of two exponential distributions that share the time evenly (H2 with balanced
-    means, the usual fit to a coefficient of variation above 1; Whitt 1982).
+class Shared(NamedTuple):
+    """System prompts: this share of the requests begins with one of several texts of so many tokens."""
 
-    With cv 4: bursts of 33 requests on average at nearly twice the mean rate, then a pause of 16 mean gaps.
-    """
-    short = 0.5 * (1 + sqrt((cv**2 - 1) / (cv**2 + 1)))
-
-    def gap(random: Random) -> float:
-        share = short if random.random() < short else 1 - short
-        return poisson(random) / (2 * share)
-
-    return gap
-
-
-def clusters(cv: float) -> Gaps:
-    """Gamma distributed gaps. With cv 4 half of them are below a 6,000th of the mean: requests come a
-    handful at the same moment, however low the rate.
-    """
-    return lambda random: float(random.gammavariate(1 / cv**2, cv**2))
+    share: float
+    tokens: int
+    texts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Open loop: requests come when they come, however the engine fares."""
+    """Drawn, a class's lengths apart from its times."""
 
     parts: tuple[Part, ...]
     gaps: Gaps = poisson
+    bend: Bend = evenly_spread
+    requests: int | None = None  # no more than these; None: as many as come in time
+    shared: Shared | None = None
+
+    def __post_init__(self) -> None:
+        if self.gaps is at_once and self.requests is None:
+            raise BadWorkload("arrivals 'closed': all come at once, so say how many requests there are")
 
     def arrivals(self, rate: float, seed: int, until_s: float) -> Iterator[Arrival]:
-        """Those before `until_s`, in order; `rate` in requests per second."""
-        gaps, classes = Random(f"{seed}/gaps"), Random(f"{seed}/classes")
+        gaps, classes, sharing = (Random(f"{seed}/{name}") for name in ("gaps", "classes", "shared"))
         lengths = {part.service_class: Random(f"{seed}/lengths/{part.service_class}") for part in self.parts}
-        at_s = 0.0
-        while (at_s := at_s + self.gaps(gaps) / rate) < until_s:
-            part = self._part(classes.random())
-            drawn, random = LENGTHS[part.lengths], lengths[part.service_class].random
-            prompt_tokens, output_tokens = drawn.prompt.at(random()), drawn.output.at(random())
-            yield Arrival(at_s, part.service_class, prompt_tokens, output_tokens, drawn.max_tokens)
+        weighted = [(part, part.share) for part in self.parts]
+        even_s = 0.0
+        for _ in count() if self.requests is None else range(self.requests):
+            even_s += self.gaps(gaps) / rate
+            at_s = self.bend(even_s)
+            if at_s >= until_s:
+                return
+            part = pick(weighted, classes.random())
+            draws = part.draws
+            sizes = draws.draw(lengths[part.service_class].random)
+            yield Arrival(at_s, part.service_class, *sizes, draws.max_tokens, self._prefix(sharing))
 
-    def _part(self, share: float) -> Part:
-        for part in self.parts:
-            share -= part.share
-            if share < 0:
-                return part
-        return self.parts[-1]
+    def _prefix(self, sharing: Random) -> Prefix | None:
+        if self.shared is None or sharing.random() >= self.shared.share:
+            return None
+        text = int(sharing.random() * self.shared.texts)
+        return Prefix(array("Q", [text]), self.shared.tokens)
 
 
-def request(id: int, arrival: Arrival, seed: int) -> Request:
-    """Greedy. Its prompt is drawn from all ids below `stop_id`, so that no two begin alike."""
-    prompt = array("i", list(Random(f"{seed}/prompt/{id}").randbytes(arrival.prompt_tokens)))
+def pick(weighted: Sequence[tuple[T, float]], share: float) -> T:
+    """Whose share of the whole `share` falls into."""
+    for one, weight in weighted:
+        share -= weight
+        if share < 0:
+            return one
+    return weighted[-1][0]
+
+
+def read_mix(text: str, classes: Collection[str]) -> dict[str, float]:
+    """Such as chat=0.8,batch=0.2, the shares adding up to 1. Raises BadWorkload."""
+    mix: dict[str, float] = {}
+    where = f"mix {shown(text)}"
+    for one in text.split(","):
+        name, _, share = one.partition("=")
+        if class_name(name, where) not in classes or name in mix:
+            raise BadWorkload(f"{where}: {name} is no class, or named twice; there are {', '.join(classes)}")
+        mix[name] = number(share, where, 0.0, 1.0)
+    if not isclose(sum(mix.values()), 1.0, abs_tol=1e-3):
+        raise BadWorkload(f"{where}: the shares add up to {sum(mix.values()):g}, not to 1")
+    return mix
+
+
+def request(id: int, arrival: Arrival) -> Request:
+    """Greedy. Its prompt begins as `arrival.prefix` says, and goes on, or begins, with its own number."""
     sampling = Sampling(max_tokens=arrival.max_tokens, temperature=0.0, seed=id, stop_ids=(stop_id,))
-    return Request(id, prompt, sampling, arrival.at_s, service_class=arrival.service_class)
+    return Request(id, prompt_ids(id, arrival), sampling, arrival.at_s, service_class=arrival.service_class)
+
+
+def prompt_ids(id: int, arrival: Arrival) -> "array[int]":
+    """Of ids below `stop_id`: a mark where a block, or its own part, begins; zeros for the rest.
+
+    A prefix index tells prompts apart by their first difference, so a mark of nine ids serves where a text
+    of thousands would; a prompt of 2,000 tokens takes 2 us, drawn id by id it took 60.
+    """
+    tokens = array(type_code, bytes(array(type_code).itemsize * arrival.prompt_tokens))
+    begun = 0
+    if arrival.prefix is not None:
+        for digest in arrival.prefix.hashes:
+            _mark(tokens, begun, digest, _shared)
+            begun += arrival.prefix.block_tokens
+    _mark(tokens, begun, id, _own)
+    return tokens
+
+
+def _mark(tokens: "array[int]", start: int, number: int, kind: bytes) -> None:
+    """As much of it as the prompt has room for; the digits that differ most come first."""
+    mark = (number.to_bytes(_mark_bytes, "little") + kind)[: max(0, len(tokens) - start)]
+    tokens[start : start + len(mark)] = array(type_code, list(mark))
 
 
 # What is promised where policies are compared. Chat has a second for its first token, in place of 300 ms: its

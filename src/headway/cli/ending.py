@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from headway.batch import BadFile
+from headway.bench.fields import BadWorkload
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
 from headway.server.offline import NotLoaded
@@ -15,7 +16,16 @@ from headway.spec import BadModel
 from headway.text.chat_template import TemplateError
 from headway.text.tokenizer import BadTokenizer
 
-refusals = (ConfigError, BadFile, ModelNotFound, BadModel, BadTokenizer, TemplateError, NotLoaded)
+refusals = (
+    ConfigError,
+    BadFile,
+    BadWorkload,
+    ModelNotFound,
+    BadModel,
+    BadTokenizer,
+    TemplateError,
+    NotLoaded,
+)
 
 
 @contextmanager

@@ -47,6 +47,7 @@ ServedModelName = Annotated[str | None, _flag("served_model_name")]
 ApiKey = Annotated[str | None, _flag("api_key")]
 TighteningKey = Annotated[str | None, _flag("tightening_key")]
 AdminKey = Annotated[str | None, _flag("admin_key")]
+Record = Annotated[str | None, _flag("record")]
 ShutdownTimeout = Annotated[str | None, _flag("shutdown_timeout")]
 
 Config = Annotated[

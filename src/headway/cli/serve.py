@@ -2,7 +2,10 @@
 
 import json as json_module
 import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from os import environ
+from pathlib import Path
 
 import typer
 
@@ -12,6 +15,8 @@ from headway.cli.startup import server_settings, show_phase, started
 from headway.config import ConfigError, Settings
 from headway.config_sources import load_settings
 from headway.server import serve as server
+from headway.server.door import now_s
+from headway.server.record import Recorder, recording
 from headway.server.wire import Facts
 
 
@@ -40,6 +45,7 @@ def serve(
     api_key: flags.ApiKey = None,
     tightening_key: flags.TighteningKey = None,
     admin_key: flags.AdminKey = None,
+    record: flags.Record = None,
     shutdown_timeout: flags.ShutdownTimeout = None,
     config: flags.Config = None,
     json: flags.Json = False,
@@ -65,8 +71,11 @@ def _serve(settings: Settings, *, as_json: bool) -> int:
         raise ConfigError(
             f"--port {wire.port} on --host {wire.host}: {error.strerror}; try --port 0"
         ) from error
-    with listener, started(settings) as start:
+    with listener, _recording(settings.record) as record, started(settings) as start:
         typer.echo(f"headway loads {wire.model}", err=True)
+        if record is not None:
+            words = "when requests came, how long they were, how they ended; no text"
+            typer.echo(f"  {settings.record} records {words}", err=True)
         if wire.api_key is None and wire.host not in ("127.0.0.1", "::1", "localhost"):
             typer.echo(f"  whoever reaches {wire.host} may use it; --api-key asks for a key", err=True)
         speaks = start.tokenizer.chat_template is not None or settings.chat_template is not None
@@ -82,7 +91,18 @@ def _serve(settings: Settings, *, as_json: bool) -> int:
                 last_line({"error": why})
 
         told = server.Told(show_phase, ready, ended)
-        return server.serve(wire, listener, start.engine, start.tokenizer, start.template, told)
+        return server.serve(wire, listener, start.engine, start.tokenizer, start.template, told, record)
+
+
+@contextmanager
+def _recording(file: str | None) -> Iterator[Recorder | None]:
+    with ExitStack() as stack:
+        try:
+            record = stack.enter_context(recording(None if file is None else Path(file), now_s()))
+        except OSError as error:
+            words = f"{error.strerror}; name a new file in a folder that can be written to"
+            raise ConfigError(f"--record {file}: {words}") from error
+        yield record
 
 
 def _invitation(settings: Settings, model: str, url: str, facts: Facts, *, chat: bool) -> str:

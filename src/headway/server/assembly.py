@@ -14,6 +14,7 @@ from headway.metrics.ledger import Ledger
 from headway.server.door import Door, now_s
 from headway.server.engine_client import EngineClient
 from headway.server.engine_process import EngineProcess
+from headway.server.record import Recorder
 from headway.server.services import Services
 from headway.server.settings import ServerSettings
 from headway.server.slo import slo_json
@@ -31,10 +32,11 @@ async def connected(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     told: Callable[[str, float], None],
+    record: Recorder | None = None,
 ) -> AsyncIterator[Services]:
     """Services over an engine that may still be loading; `told` hears its phases. Ends by hanging up."""
     ledger = Ledger(settings.classes)
-    client = EngineClient(ledger, step_limit_s=settings.step_limit_s, told=told)
+    client = EngineClient(ledger, step_limit_s=settings.step_limit_s, told=told, record=record)
     await client.connect(engine.connection)
     tuning = Tuning(settings, client, ledger)
     watching = asyncio.create_task(_watch(engine, client))

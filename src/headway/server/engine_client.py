@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 
 from headway.core.slo import ServiceClass
-from headway.core.types import Cancel, Event, Request, Retuned, Stepped
+from headway.core.types import Cancel, Event, Finished, Refused, Request, Retuned, Stepped
 from headway.metrics.ledger import Ledger
 from headway.server.listening import EngineGone, Listening
+from headway.server.record import Recorder
 from headway.server.wire import (
     BadFrame,
     Change,
@@ -47,7 +48,9 @@ class EngineState(StrEnum):
 
 
 class EngineClient:
-    """`ledger` hears of every request and event first; `told` hears each phase of loading."""
+    """`ledger` hears of every request and event first, `record` of requests and their ends; `told` hears each
+    phase of loading.
+    """
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class EngineClient:
         *,
         step_limit_s: float,
         told: Callable[[str, float], None] = lambda phase, seconds: None,
+        record: Recorder | None = None,
     ) -> None:
         """`step_limit_s`: an executor that takes longer for a batch counts as hung."""
         self.facts: Facts | None = None
@@ -63,6 +67,7 @@ class EngineClient:
         self.ready = asyncio.Event()  # set also when it will never be
         self._told = told
         self._ledger = ledger
+        self._record = record
         self._step_limit_s = step_limit_s
         self._draining = False
         self._closed_for: str | None = None  # why nothing is handed in any more
@@ -114,6 +119,8 @@ class EngineClient:
         for request in requests:
             frame = request_frame(request)
             self._ledger.opened(request)
+            if self._record is not None:
+                self._record.opened(request)
             self._listening[request.id] = listening
             self._send(frame)
         return listening
@@ -219,6 +226,8 @@ class EngineClient:
     def _hand_out(self, events: Sequence[Event]) -> None:
         self._ledger.add(events)
         for event in events:
+            if self._record is not None and isinstance(event, Finished | Refused):
+                self._record.ended(event)
             if isinstance(event, Retuned):
                 self._took(event)
             elif not isinstance(event, Stepped) and event.request_id in self._listening:

@@ -17,6 +17,7 @@ from headway.server.assembly import connected
 from headway.server.engine_client import EngineClient
 from headway.server.engine_process import EngineProcess
 from headway.server.protocol import head_bytes, limited_protocol
+from headway.server.record import Recorder
 from headway.server.services import Services
 from headway.server.settings import ServerSettings
 from headway.server.wire import Facts
@@ -59,9 +60,10 @@ def serve(
     tokenizer: Tokenizer,
     template: ChatTemplate,
     told: Told,
+    record: Recorder | None = None,
 ) -> int:
     """Serve until a signal or the engine's end. The exit code: 0 after a signal, else the engine's or 1."""
-    run = Run(settings, engine, tokenizer, template, told)
+    run = Run(settings, engine, tokenizer, template, told, record)
     try:
         lost = asyncio.run(run.until_the_end(listener))
     finally:
@@ -77,17 +79,19 @@ class Run:
         tokenizer: Tokenizer,
         template: ChatTemplate,
         told: Told,
+        record: Recorder | None,
     ) -> None:
         self._settings = settings
         self._engine = engine
         self._tokenizer = tokenizer
         self._template = template
         self._told = told
+        self._record = record
 
     async def until_the_end(self, listener: socket.socket) -> bool:
         """True: the engine was lost."""
         async with connected(
-            self._settings, self._engine, self._tokenizer, self._template, self._told.phase
+            self._settings, self._engine, self._tokenizer, self._template, self._told.phase, self._record
         ) as services:
             client = services.client
             http = HttpServer(self._config(services))

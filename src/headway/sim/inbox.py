@@ -1,6 +1,5 @@
 """Arrivals on a virtual clock: instead of blocking, waiting moves the clock to whatever comes first."""
 
-from collections import deque
 from collections.abc import Iterable
 
 from headway.clock import VirtualClock
@@ -9,24 +8,28 @@ from headway.sim.executor import SimExecutor
 
 
 class VirtualInbox:
-    """`letters`: (when it is due, letter), in order of time."""
+    """`letters`: (when it is due, letter), in order of time. Each is asked for when the one before it is
+    taken, so that a long workload need not be held whole.
+    """
 
     def __init__(
         self, clock: VirtualClock, executor: SimExecutor, letters: Iterable[tuple[float, Letter]]
     ) -> None:
         self._clock = clock
         self._executor = executor
-        self._letters = deque(letters)
+        self._letters = iter(letters)
+        self._next = next(self._letters, None)
 
     def take(self, now: float) -> list[Letter]:
         due = []
-        while self._letters and self._letters[0][0] <= now:
-            due.append(self._letters.popleft()[1])
+        while self._next is not None and self._next[0] <= now:
+            due.append(self._next[1])
+            self._next = next(self._letters, None)
         return due
 
     def wait(self, until: float | None) -> bool:
         """Closed once no letter is left, no batch runs, and nobody asked to be woken."""
-        next_letter_s = self._letters[0][0] if self._letters else None
+        next_letter_s = None if self._next is None else self._next[0]
         times = [t for t in (next_letter_s, self._executor.next_done_s, until) if t is not None]
         if not times:
             return False

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headway.bench.report import Answer, Report, meets, report
-from headway.bench.workload import Arrival, Workload, request, stop_id
+from headway.bench.workload import Arrival, Load, request, stop_id
 from headway.clock import VirtualClock
 from headway.core.engine import Engine
 from headway.core.limits import Limits
@@ -27,7 +27,7 @@ from headway.sim.inbox import VirtualInbox
 class Trial:
     """Everything of a simulation but who is in charge."""
 
-    workload: Workload
+    workload: Load
     classes: Mapping[str, ServiceClass]
     cost: Cost
     memory: MemoryRule
@@ -48,10 +48,10 @@ def simulate(
     more than `tolerated`, a share of its requests; what has not ended by then is missed, too.
     """
     arrivals = list(trial.workload.arrivals(rate, seed, trial.horizon_s))
-    requests = [request(id, arrival, seed) for id, arrival in enumerate(arrivals)]
+    letters = ((arrival.at_s, request(id, arrival)) for id, arrival in enumerate(arrivals))
     clock = VirtualClock()
     executor = ScriptedExecutor(clock, trial.cost, arrivals)
-    inbox = VirtualInbox(clock, executor, [(r.arrival_s, r) for r in requests])
+    inbox = VirtualInbox(clock, executor, letters)
     judge = Judge(arrivals, trial, tolerated)
     scheduler = Scheduler(limits, policy, trial.memory, classes=trial.classes)
     engine = Engine(clock, inbox, executor, judge, scheduler)
