@@ -19,8 +19,9 @@ from headway.core.policies import Policy
 from headway.core.scheduler import Scheduler
 from headway.core.slo import ServiceClass
 from headway.core.types import Batch, Event, Finished, Reason, Refused, Token
-from headway.sim.executor import Cost, SimExecutor
+from headway.sim.executor import Cost
 from headway.sim.inbox import VirtualInbox
+from headway.sim.scripted import LengthsExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ def simulate(
     arrivals = list(trial.workload.arrivals(rate, seed, trial.horizon_s))
     letters = ((arrival.at_s, request(id, arrival)) for id, arrival in enumerate(arrivals))
     clock = VirtualClock()
-    executor = ScriptedExecutor(clock, trial.cost, arrivals)
+    executor = LengthsExecutor(clock, trial.cost, arrivals)
     inbox = VirtualInbox(clock, executor, letters)
     judge = Judge(arrivals, trial, tolerated)
     scheduler = Scheduler(limits, policy, trial.memory, classes=trial.classes)
@@ -58,28 +59,6 @@ def simulate(
     while judge.undecided and clock.now() < trial.horizon_s and engine.turn():
         pass
     return report(judge.answers(), trial.classes, trial.window_s)
-
-
-class ScriptedExecutor(SimExecutor):
-    """Ends each answer with the stop id at the length that was drawn for it.
-
-    Sequences are known by the seed of their sampling, which is the request's id.
-    """
-
-    def __init__(self, clock: VirtualClock, cost: Cost, arrivals: Sequence[Arrival]) -> None:
-        super().__init__(clock, self._token, cost=cost)
-        self._arrivals = arrivals
-        self._last: dict[int, int] = {}  # by sequence id: where its stop id stands
-
-    def submit(self, batch: Batch) -> None:
-        for joined in batch.joined:
-            assert joined.sampling.seed is not None
-            drawn = self._arrivals[joined.sampling.seed].output_tokens
-            self._last[joined.id] = joined.prompt_tokens + drawn - 1
-        super().submit(batch)
-
-    def _token(self, id: int, index: int) -> int:
-        return stop_id if index == self._last[id] else 0
 
 
 class Judge:
