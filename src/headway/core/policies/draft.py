@@ -47,7 +47,7 @@ class Draft:
         fill_s = max(self._arrival_s(), self._floor_s)
         self._step_s = fill_s if slack_s == inf else slack_s
         self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
-        self._rest_s = min(self._fill_s, rest_slack * share * slack_s)  # and of lower levels
+        self._rest_s = min(self._fill_s, max(rest_slack * share * slack_s, self._floor_s))  # of lower levels
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
