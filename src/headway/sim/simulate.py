@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from headway.bench.report import Answer, Report, meets, report
-from headway.bench.workload import Arrival, Load, request, stop_id
+from headway.bench.workload import Arrival, Load, request
 from headway.clock import VirtualClock
 from headway.core.engine import Engine
 from headway.core.limits import Limits
@@ -18,7 +18,7 @@ from headway.core.memory import MemoryRule
 from headway.core.policies import Policy
 from headway.core.scheduler import Scheduler
 from headway.core.slo import ServiceClass
-from headway.core.types import Batch, Event, Finished, Reason, Refused, Token
+from headway.core.types import Event, Finished, Reason, Refused, Token
 from headway.sim.executor import Cost
 from headway.sim.inbox import VirtualInbox
 from headway.sim.scripted import LengthsExecutor
