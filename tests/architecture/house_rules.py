@@ -49,7 +49,7 @@ import_table = {
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
     "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report"), ("yaml",)),
-    "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
+    "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx", "plotly")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
     "build": May(everything_below, ("torch", *web)),
@@ -83,7 +83,7 @@ banned_calls = {
 # benchmarks.
 entrances = {
     "cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.deployment", "sim.simple_roofline",
-    "sim.simulate", "bench.traces",
+    "sim.simulate",
 }  # fmt: skip
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.

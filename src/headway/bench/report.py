@@ -7,6 +7,7 @@ its gaps.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,4 +163,4 @@ def _percentiles(values: Sequence[float] | Seconds) -> Percentiles | None:
         return None
     array = np.asarray(values, np.float64)
     p50, p95, p99 = (percentile(array, percent) for percent in (50, 95, 99))
-    return Percentiles(p50, p95, p99, len(array), float(array.mean()))
+    return Percentiles(p50, p95, p99, len(array), fsum(array) / len(array))

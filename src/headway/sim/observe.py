@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from headway.bench.report import ClassReport, Report, overall, report
@@ -85,11 +85,6 @@ def observe(
         trial.cost.usage() if isinstance(trial.cost, Meter) else {},
         dollars_per_hour * totals.duration_s / 3600,
     )
-
-
-def metered(trial: Trial, meter: Meter) -> Trial:
-    """With books of its own: each run takes a new meter."""
-    return replace(trial, cost=meter)
 
 
 class Observer(Judge):
