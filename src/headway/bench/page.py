@@ -10,7 +10,8 @@ from html import escape
 from typing import Any
 
 _style = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; color: #1c2430; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem;
+  color: #1c2430; }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
 p.of { color: #5a6675; margin-top: .2rem; } .plot { height: 22rem; }
 dl.top { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
@@ -19,7 +20,7 @@ dl.top dt { color: #5a6675; font-size: .85rem; } dl.top dd { font-size: 1.3rem; 
 table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .6rem; text-align: right; }
 th { border-bottom: 2px solid #d9dfe7; } td:first-child, th:first-child { text-align: left; }
 tr + tr td { border-top: 1px solid #eef1f5; }
-"""  # noqa: E501
+"""
 _layout: dict[str, Any] = {
     "margin": {"l": 60, "r": 20, "t": 20, "b": 45},
     "legend": {"orientation": "h", "y": 1.12},
