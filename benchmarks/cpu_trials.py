@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from cpu_world import MODEL, Configuration, classes, judged, mixed, warm_up
 from load import play
-from served import disturbance, left_alone, serving, usage, where
+from served import await_quiet, disturbance, left_alone, serving, usage, where
 
 drain_s = 12.0  # what has not ended so long after the last arrival is missed
 attempts = 3  # at a trial in which the client was the bottleneck, or the machine was not left alone
@@ -64,6 +64,7 @@ class Book:
     path: Path
     measure: Callable[[Wanted], Row] = measure
     say: Callable[[str], None] = print
+    await_quiet: Callable[[], None] = await_quiet
 
     def __post_init__(self) -> None:
         lines = self.path.read_text().splitlines() if self.path.exists() else []
@@ -76,6 +77,7 @@ class Book:
             return self._known[wanted.key]
         facts = where()
         for _ in range(attempts):
+            self.await_quiet()
             row: Row = {**self.measure(wanted), "where": facts}
             self.rows.append(row)
             with self.path.open("a") as book:

@@ -23,7 +23,7 @@ from typing import Any
 
 from cpu_world import MODEL, Configuration, client_json, mixed
 from load import Client, play
-from served import Metrics, Server, buckets, disturbance, left_alone, serving, usage, where
+from served import Metrics, Server, await_quiet, buckets, disturbance, left_alone, serving, usage, where
 
 RESULTS = Path(__file__).parent / "results" / "forecast-cpu.json"
 warm_s, judged_s, rest_s = 30.0, 40.0, 5.0
@@ -144,6 +144,7 @@ def main() -> None:
     given = parser.parse_args()
     facts = where()
     for _ in range(attempts):
+        await_quiet()
         row = {**facts, **measure(Configuration(given.policy, 2048, 64), given.rate, given.seed)}
         if left_alone(row["cores"]):
             break

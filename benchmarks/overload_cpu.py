@@ -38,7 +38,7 @@ from cpu_world import (
     warm_up,
 )
 from load import Asked, Client, Exchange, Played, obeying, play
-from served import Server, disturbance, left_alone, serving, usage, where
+from served import Server, await_quiet, disturbance, left_alone, serving, usage, where
 
 RESULTS = Path(__file__).parent / "results" / "overload-cpu.json"
 ADAPTIVE = Configuration("adaptive", 2048, 64)
@@ -77,6 +77,7 @@ def overload(capacity: float, seed: int) -> Row:
 def counted(trial: Callable[[], Row]) -> Row:
     """The first of some that counts, else the last."""
     for _ in range(attempts):
+        await_quiet()
         row = trial()
         if row["valid"]:
             break

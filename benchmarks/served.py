@@ -24,6 +24,7 @@ from urllib.request import urlopen
 
 EXIT_S, SCRAPE_S = 20.0, 10.0
 most_taken = 0.15  # cores that others may have had of a trial that counts
+quiet_s, most_wait_s = 5.0, 180.0  # before a trial: so long quiet, or no longer waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,18 @@ def disturbance(before: Usage | None, after: Usage | None) -> dict[str, float]:
 def left_alone(cores: Mapping[str, float]) -> bool:
     """Whether what others had of the cores is too little to speak of."""
     return sum(cores.values()) <= most_taken
+
+
+def await_quiet() -> None:
+    """Until others have left the cores alone for a while. Not for ever: a trial sees what disturbs it."""
+    own = Server("", Path(), os.getpid())
+    for _ in range(int(most_wait_s / quiet_s)):
+        before = usage(own)
+        if before is None:
+            return
+        time.sleep(quiet_s)
+        if left_alone(disturbance(before, usage(own))):
+            return
 
 
 def where() -> dict[str, Any]:

@@ -83,7 +83,7 @@ banned_calls = {
 # benchmarks.
 entrances = {
     "cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.deployment", "sim.simple_roofline",
-    "sim.simulate",
+    "sim.simulate", "bench.traces", "bench.conversations",
 }  # fmt: skip
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.

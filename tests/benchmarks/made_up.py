@@ -15,7 +15,7 @@ class World:
         self.late_client = 0  # so many of the next trials are not valid
 
     def book(self) -> Book:
-        return Book(self.path, self.measure, say=lambda line: None)
+        return Book(self.path, self.measure, say=lambda line: None, await_quiet=lambda: None)
 
     def measure(self, wanted: Wanted) -> Row:
         self.made.append(wanted)
