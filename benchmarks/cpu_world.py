@@ -155,7 +155,13 @@ def quantiles(values: Seconds) -> Percentiles | None:
     """None: there are no values."""
     if not len(values):
         return None
-    return Percentiles(percentile(values, 50), percentile(values, 95), percentile(values, 99), len(values))
+    return Percentiles(
+        percentile(values, 50),
+        percentile(values, 95),
+        percentile(values, 99),
+        len(values),
+        float(values.mean()),
+    )
 
 
 def percentiles_json(values: Percentiles | None) -> dict[str, float] | None:

@@ -50,7 +50,7 @@ import_table = {
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
     "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report"), ("yaml",)),
-    "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
+    "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx", "plotly")),
     "headlines": May(("sim", "bench", "core", "clock")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),

@@ -87,3 +87,15 @@ def test_as_many_tokens_as_surely_fit() -> None:
     assert forecast.safe_seconds(bare.and_slice(0, count + 1)) > 0.2
     assert forecast.most_tokens(bare, 0, 20, within_s=10.0) == 20
     assert forecast.most_tokens(bare, 0, 20, within_s=0.0) == 0
+
+
+def test_how_many_tokens_fit_is_what_a_search_of_them_all_finds() -> None:
+    random, forecast = Random(4), Forecast(Profile())
+    for _ in range(200):
+        load = draw(random)
+        forecast.observe(load, machine(load))
+        start, most = random.choice([0, 700]), random.choice([-3, 0, 1, 2, 3, 40, 512])
+        within_s = machine(load) * random.choice([0.1, 0.9, 1.1, 2.0, 50.0])
+        takes_s = [forecast.safe_seconds(load.and_slice(start, n)) for n in range(1, most + 1)]
+        fit = [n for n, seconds in enumerate(takes_s, 1) if seconds <= within_s]
+        assert forecast.most_tokens(load, start, most, within_s) == max(fit, default=0)

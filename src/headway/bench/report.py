@@ -7,11 +7,12 @@ its gaps.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headway.core.slo import ServiceClass, Targets
+from headway.core.slo import NO_TARGETS, ServiceClass, Targets
 
 Seconds = NDArray[np.float64]
 
@@ -48,6 +49,7 @@ class Percentiles:
     p95: float
     p99: float
     count: int
+    mean: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,11 @@ def report(answers: Iterable[Answer], classes: Mapping[str, ServiceClass], windo
     return Report(window_s, lines)
 
 
+def overall(answers: Sequence[Answer]) -> ClassReport:
+    """Of all classes together, whatever they were promised: every complete one is met."""
+    return _line(answers, NO_TARGETS)
+
+
 def _line(answers: Sequence[Answer], targets: Targets) -> ClassReport:
     complete = [a for a in answers if a.complete]
     met = [a for a in complete if meets(a, targets)]
@@ -145,7 +152,7 @@ def _line(answers: Sequence[Answer], targets: Targets) -> ClassReport:
         tokens=sum(a.tokens for a in answers),
         complete_tokens=sum(a.tokens for a in complete),
         ttft=_percentiles([a.ttft_s for a in answers if a.stamps]),
-        itl=_percentiles(np.concatenate([a.gaps_s for a in answers])),
+        itl=_percentiles(np.concatenate([a.gaps_s for a in answers]) if answers else ()),
         tpot=_percentiles(tpots),
         e2e=_percentiles([a.e2e_s for a in complete]),
     )
@@ -155,4 +162,5 @@ def _percentiles(values: Sequence[float] | Seconds) -> Percentiles | None:
     if not len(values):
         return None
     array = np.asarray(values, np.float64)
-    return Percentiles(percentile(array, 50), percentile(array, 95), percentile(array, 99), len(array))
+    p50, p95, p99 = (percentile(array, percent) for percent in (50, 95, 99))
+    return Percentiles(p50, p95, p99, len(array), fsum(array) / len(array))

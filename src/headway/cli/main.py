@@ -6,6 +6,7 @@ from headway.cli import bench, models
 from headway.cli.headlines import headlines
 from headway.cli.run import run
 from headway.cli.serve import serve
+from headway.cli.sim import sim
 from headway.cli.version import version
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 app.command(rich_help_panel="Answer")(serve)
 app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
+app.command(rich_help_panel="Measure")(sim)
 app.command(rich_help_panel="Measure")(headlines)
 app.add_typer(models.app, name="models", rich_help_panel="This machine")
 app.command(rich_help_panel="This machine")(version)

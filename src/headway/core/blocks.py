@@ -9,6 +9,7 @@
 
 from collections.abc import Iterable
 from hashlib import sha256
+from itertools import takewhile
 
 
 def root_digest(salt: bytes) -> bytes:
@@ -58,12 +59,7 @@ class BlockPool:
 
     def find(self, digests: Iterable[bytes]) -> list[int]:
         """The blocks of the longest indexed run of `digests` from its start."""
-        found = []
-        for digest in digests:
-            if digest not in self._index:
-                break
-            found.append(self._index[digest])
-        return found
+        return [self._index[digest] for digest in takewhile(self._index.__contains__, digests)]
 
     def share(self, digests: Iterable[bytes]) -> list[int]:
         """The same, with one more reference on each."""

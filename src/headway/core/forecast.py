@@ -29,11 +29,10 @@ class Load(NamedTuple):
         tokens, sequences, context, pairs = self
         if count == 1:
             return Load(tokens + 1, sequences + 1, context + start + 1, pairs)
-        more = count * start + count * (count + 1) // 2
-        return Load(tokens + count, sequences + 1, context, pairs + more)
+        return Load(tokens + count, sequences + 1, context, pairs + count * start + count * (count + 1) // 2)
 
     def and_load(self, other: "Load") -> "Load":
-        return Load(*(mine + more for mine, more in zip(self, other, strict=True)))
+        return Load(self[0] + other[0], self[1] + other[1], self[2] + other[2], self[3] + other[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +91,12 @@ class Forecast:
         return self._safety[load.pairs > 0] * self.seconds(load)
 
     def most_tokens(self, load: Load, start: int, most: int, within_s: float) -> int:
-        """How many tokens from `start` on, up to `most`, a step of this load can take in and end in time."""
-        counts = range(1, most + 1)
-        return bisect_right(counts, within_s, key=lambda n: self.safe_seconds(load.and_slice(start, n)))
+        """How many tokens from `start` on, up to `most`, a step of this load can take in and end in time.
+        From two on, more take longer: all of them, or no more than one, are told without a search."""
+        two_s, all_s = (self.safe_seconds(load.and_slice(start, n)) for n in (2, most))
+        low, high = max(0, most) * (all_s <= within_s), most if two_s <= within_s else min(1, most)
+        counts, seconds = range(1, most + 1), self.safe_seconds
+        return bisect_right(counts, within_s, low, high, key=lambda n: seconds(load.and_slice(start, n)))
 
     def efficient_step(self, share: float) -> tuple[float, float]:
         """(seconds, seconds a token) of the shortest step whose prompt goes at `share` of the best rate."""

@@ -80,8 +80,7 @@ def first_due_s(targets: Targets, arrival_s: float, decode_s: float) -> float:
 
 def pace_s(targets: Targets, expected_tokens: float) -> float:
     """The gap between tokens that keeps the promise, when nothing has been banked. inf: no promise."""
-    even_s = deadline_share * (targets.deadline_s or inf) / max(expected_tokens, 1.0)
-    return min(targets.itl_s or inf, even_s)
+    return min(targets.itl_s or inf, deadline_share * (targets.deadline_s or inf) / max(expected_tokens, 1.0))
 
 
 def next_due_s(targets: Targets, arrival_s: float, last_s: float, left: float) -> float:

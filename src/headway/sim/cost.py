@@ -18,14 +18,15 @@ Sequence parallelism (Ulysses, arXiv 2309.14509) splits a step's tokens where TP
 all-to-alls a layer stand in place of all-reduces, attention is split by heads, every GPU reads all weights.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from headway.core.memory import ceil_div
-from headway.core.types import Batch
-from headway.sim.attention import Attention
+from headway.core.types import Batch, Slice
+from headway.sim.attention import Attention, Count
 from headway.sim.devices import Device
 from headway.sim.fits import Generation
-from headway.sim.layers import Layers, Layout
+from headway.sim.layers import Layers, Layout, Stage
 from headway.sim.models import Dimensions
 from headway.sim.precision import Precision
 
@@ -65,25 +66,42 @@ class StepCost:
         self._launches_s = generation.ranks_layer_s * stage_layers if ranks else 0.0  # every stage's
         self._sequence_s = generation.host_sequence_s + (generation.ranks_sequence_s if ranks else 0.0)
         self._of_tokens: dict[int, float] = {}
+        self._parts_of_tokens: dict[int, Stage] = {}
         self._of_rows: dict[int, float] = {}
 
     def __call__(self, batch: Batch) -> float:
-        slices = batch.slices
-        tokens, rows, prefill_s, decode_s = self._attention.count(slices)
+        return self.seconds(self._attention.count(batch.slices), len(batch.slices))
+
+    def count(self, slices: Sequence[Slice]) -> Count:
+        return self._attention.count(slices)
+
+    def seconds(self, count: Count, sequences: int) -> float:
+        """Of a batch of so many, once it is counted."""
+        tokens, rows, prefill_s, decode_s = count
         stage_s = self._of_tokens.get(tokens)
         if stage_s is None:
-            stage_s = self._of_tokens[tokens] = sum(self._layers.stage(tokens))
+            stage_s = self._of_tokens[tokens] = sum(self._stage(tokens))
         head_s = self._of_rows.get(rows)
         if head_s is None:
             head_s = self._of_rows[rows] = self._layers.head(rows)
-        host_s = self._host_s + self._sequence_s * len(slices)
+        host_s = self._host_s + self._sequence_s * sequences
         stage_s += self._launches_s + prefill_s + decode_s
         return stage_s + (host_s + head_s if self._pp == 1 else max(host_s, head_s))
 
+    def _stage(self, tokens: int) -> Stage:
+        found = self._parts_of_tokens.get(tokens)
+        if found is None:
+            found = self._parts_of_tokens[tokens] = self._layers.stage(tokens)
+        return found
+
     def components(self, batch: Batch) -> Components:
         """Where a batch's seconds go."""
-        tokens, rows, prefill_s, decode_s = self._attention.count(batch.slices)
-        linear_s, elementwise_s, communication_s = self._layers.stage(tokens)
+        return self.parts(self._attention.count(batch.slices), len(batch.slices))
+
+    def parts(self, count: Count, sequences: int) -> Components:
+        """The same of a batch that is counted."""
+        tokens, rows, prefill_s, decode_s = count
+        linear_s, elementwise_s, communication_s = self._stage(tokens)
         share = self._stage_share
         work = Components(
             linear_s * share,
@@ -92,7 +110,7 @@ class StepCost:
             elementwise_s * share,
             communication_s * share,
             self._layers.head(rows) / self._pp,
-            self._launches_s * share + (self._host_s + self._sequence_s * len(batch.slices)) / self._pp,
+            self._launches_s * share + (self._host_s + self._sequence_s * sequences) / self._pp,
             0.0,
         )
-        return work if self._pp == 1 else work._replace(bubbles=self(batch) - sum(work))
+        return work if self._pp == 1 else work._replace(bubbles=self.seconds(count, sequences) - sum(work))

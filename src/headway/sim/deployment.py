@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from headway.core.types import Batch
 from headway.sim.cost import Components, StepCost
 from headway.sim.devices import Device
-from headway.sim.executor import Cost
 from headway.sim.fits import FAMILIES, HEADWAY, Generation
 from headway.sim.interconnect import Link, link_of
 from headway.sim.layers import Layout
 from headway.sim.memory import activation_bytes, kv_blocks, kv_token_bytes, weight_bytes
 from headway.sim.models import Dimensions
 from headway.sim.precision import Precision
-from headway.sim.utilisation import Utilisation, utilisation
+from headway.sim.utilisation import Utilisation, traffic, utilisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +76,17 @@ class Deployment:
         between = Link.ETHERNET if self.nodes > 1 else link_of(self.device, self.gpus)
         return Layout(self.tp, self.pp, link, between, self.sequence_parallel)
 
-    def cost(self) -> Cost:
+    def cost(self) -> StepCost:
         """Seconds that a batch holds the engine: a step, or with PP one stage, of which `depth` overlap."""
-        return self._step_cost()
+        return StepCost(self.model, self.device, self.layout, self.weights, self.kv, self.generation)
 
     def components(self, batch: Batch) -> Components:
-        return self._step_cost().components(batch)
+        return self.cost().components(batch)
 
     def utilisation(self, batch: Batch) -> Utilisation:
         """MBU and MFU of all GPUs. What binds prefill and decode is asked with a batch of each."""
-        return utilisation(
-            self.model, self.device, self.gpus, self.weights, self.kv, batch, self.cost()(batch)
-        )
-
-    def _step_cost(self) -> StepCost:
-        return StepCost(self.model, self.device, self.layout, self.weights, self.kv, self.generation)
+        asked = traffic(self.model, self.weights, self.kv, batch.slices)
+        return utilisation(asked, self.device, self.gpus, self.weights, self.cost()(batch))
 
     def kv_blocks(self, block_size: int) -> int:
         """How many blocks of `block_size` tokens there is room for. Raises DoesNotFit with the numbers."""

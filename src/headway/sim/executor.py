@@ -85,14 +85,7 @@ class SimExecutor:
         self._cause = self._death(batch)
         if self._cause is not None:
             return
-        for id in batch.gone:
-            del self._known[id]
-            self._failed.pop(id, None)
-        for joined in batch.joined:
-            assert joined.id not in self._known, f"sequence {joined.id} joins twice"
-            self._known[joined.id] = joined.tokens[:]
-        outcomes = [self._run(slice) for slice in batch.slices]
-        self._results.append(Result(batch.id, outcomes, start_s, self._busy_until_s))
+        self._results.append(Result(batch.id, self._outcomes(batch), start_s, self._busy_until_s))
 
     def _pass_through(self, stage_s: float) -> float:
         """Occupy the stages in turn, each as soon as the batch and the stage are there; when the first began.
@@ -106,6 +99,15 @@ class SimExecutor:
             self._stages_free_s[stage] = at_s
         self._busy_until_s = at_s
         return start_s
+
+    def _outcomes(self, batch: Batch) -> list[Outcome]:
+        for id in batch.gone:
+            del self._known[id]
+            self._failed.pop(id, None)
+        for joined in batch.joined:
+            assert joined.id not in self._known, f"sequence {joined.id} joins twice"
+            self._known[joined.id] = joined.tokens[:]
+        return [self._run(slice) for slice in batch.slices]
 
     def _run(self, slice: Slice) -> Outcome:
         failure = self._failed.get(slice.id) or self._fault(slice)

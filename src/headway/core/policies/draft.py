@@ -52,7 +52,9 @@ class Draft:
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
         self._token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
+        self._entering = 0  # how many of the ranked have yet to join
         self._closed_s = 0.0  # nobody else may enter for whom decodes must take no longer
+        self._contexts = list(accumulate((s.known for s in view.running), initial=0))
 
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
@@ -137,6 +139,7 @@ class Draft:
 
     def _add(self, sequence: Sequence, count: int) -> None:
         if count > 0:
+            self._entering += not sequence.blocks
             self._ranking.append((sequence, count))
             self._load = self._load.and_slice(sequence.granted, count)
 
@@ -144,12 +147,12 @@ class Draft:
         """There is a place for it, and with it a step of decodes alone stays short enough."""
         if decode_s <= self._closed_s:
             return False
-        running = [s for s in self._view.running if s.level <= sequence.level]
-        many = len(running) + sum(not s.blocks for s, _ in self._ranking) + 1
+        running = bisect_right(self._view.running, sequence.level, key=lambda s: s.level)
+        many = running + self._entering + 1
         if many == 1:
             return True
-        context = sum(s.known for s in running) + sequence.known
+        context = self._contexts[running] + sequence.known
         enters = self._forecast.safe_seconds(Load(many, many, context, 0)) <= decode_s
-        if not enters or len(running) >= self._view.max_seqs:
+        if not enters or running >= self._view.max_seqs:
             self._closed_s = decode_s if not enters else inf
         return self._closed_s < decode_s

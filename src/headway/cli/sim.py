@@ -1,0 +1,191 @@
+"""`headway sim`: a model on devices that need not be here, under the engine's own scheduler."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import partial
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from headway.bench.run_page import run_page
+from headway.bench.summary import summary
+from headway.bench.traces import Trace
+from headway.bench.workload import Workload
+from headway.cli import sim_flags as flag
+from headway.cli.ending import last_line, told_plainly
+from headway.cli.flags import Json
+from headway.cli.sim_setup import Asked, Setup, set_up, tail_s
+from headway.config import ConfigError
+from headway.sim.capacity import capacity, holds, most
+from headway.sim.figures import figures, together
+from headway.sim.observe import observe
+from headway.sim.precision import Precision
+from headway.sim.simulate import simulate
+from headway.sim.timeline import Point
+from headway.terminal import counting
+
+tolerated = 0.05  # of a class's requests; at more a rate is known not to hold
+capacity_window_s = 600.0
+usual_rates = 12  # that a search asks about
+point_names = [field.name for field in fields(Point)]
+shown_intervals = ("attainment", "goodput", "output_tok_s", "ttft_s.p95", "tpot_s.p95", "e2e_s.p95")
+
+
+def sim(
+    context: typer.Context,
+    model: flag.Model = "Mistral-7B",
+    device: flag.Device = "A100-80",
+    devices: flag.Devices = None,
+    tp: flag.Tp = 1,
+    pp: flag.Pp = 1,
+    nodes: flag.Nodes = 1,
+    weights: flag.Weights = Precision.BITS16,
+    kv: flag.Kv = Precision.BITS16,
+    memory_share: flag.MemoryShare = 0.9,
+    engine: flag.Engine = "headway",
+    policy: flag.PolicyName = "adaptive",
+    kv_allocation: flag.Memory = "paged",
+    max_num_seqs: flag.MaxNumSeqs = 128,
+    max_num_batched_tokens: flag.MaxNumBatchedTokens = None,
+    max_model_len: flag.MaxModelLen = 16_384,
+    max_queue: flag.MaxQueue = 1_000_000,
+    block_size: flag.BlockSize = 16,
+    prefix_caching: flag.PrefixCaching = True,
+    classes: flag.Classes = None,
+    workload: flag.WorkloadName = "sharegpt",
+    lengths: flag.LengthsFile = None,
+    trace: flag.TraceFile = None,
+    trace_kind: flag.TraceKind = None,
+    mix: flag.Mix = None,
+    arrivals: flag.Arrivals = None,
+    rate: flag.Rate = None,
+    requests: flag.Requests = None,
+    window: flag.Window = None,
+    seed: flag.Seed = 1,
+    seeds: flag.Seeds = 1,
+    slow: flag.Slow = None,
+    lose_rank: flag.LoseRank = None,
+    leaving: flag.Leaving = 0.0,
+    burst: flag.Bursts = None,
+    find_capacity: flag.Capacity = False,
+    html: flag.Html = None,
+    json: Json = False,
+) -> None:
+    """Simulate a model on any device: what it would hold, with the engine's own scheduler.
+
+    The same seed gives the same figures. --capacity searches the largest rate that keeps the promises.
+    """
+    with told_plainly(as_json=json):
+        named = {field.name for field in fields(Asked)}
+        setup = set_up(Asked(**{k: v for k, v in context.params.items() if k in named}))
+        chosen = list(range(seed, seed + seeds))
+        found = _capacity(setup, chosen) if find_capacity else _runs(setup, chosen, html)
+    if json:
+        last_line(found)
+
+
+def _runs(setup: Setup, seeds: Sequence[int], html: Path | None) -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+    points: list[Sequence[Point]] = []
+    with counting("simulating", len(seeds) * _expected(setup), shown=True) as done:
+        for seed in seeds:
+            run = observe(
+                setup.trial(),
+                setup.policy(),
+                setup.limits,
+                setup.rate,
+                seed,
+                dollars_per_hour=setup.deployment.dollars_per_hour,
+                told=done,
+            )
+            found.append(figures(run))
+            points.append(run.timeline)
+    typer.echo(summary(found[0], "Headway simulation"))
+    intervals = together(found) if len(found) > 1 else {}
+    for name in shown_intervals:
+        if name in intervals:
+            mean, low, high = intervals[name]
+            typer.echo(f"{name:<16} {mean:.4g}, 95 % interval {low:.4g} to {high:.4g}, {len(found)} seeds")
+    timeline = _columns(points[0])
+    if html is not None:
+        _write(html, run_page(_title(setup), _of(setup), found[0], timeline))
+    more = {} if not intervals else {"seeds": found, "intervals": intervals}
+    return {**_what(setup), "seed": seeds[0], **found[0], "timeline": timeline, **more}
+
+
+def _capacity(setup: Setup, seeds: Sequence[int]) -> dict[str, Any]:
+    """The guess is the rate that was given."""
+    if setup.asked.requests is not None:
+        raise ConfigError("--capacity: load goes on for --window seconds; leave --requests out")
+    load, window_s = setup.load, setup.window_s
+    if isinstance(load, Workload):
+        load, window_s = replace(load, requests=None), min(window_s, capacity_window_s)
+    cost = setup.deployment.cost()
+    trial = replace(setup.trial(), workload=load, cost=cost, window_s=window_s, horizon_s=window_s + tail_s)
+
+    def can(told: Callable[[], None], rate: float) -> bool:
+        told()
+        runs = (
+            simulate(trial, setup.policy(), setup.limits, rate, seed, tolerated=tolerated) for seed in seeds
+        )
+        return most(map(holds, runs), len(seeds))
+
+    with counting("searching", usual_rates, shown=True) as done:
+        found = capacity(partial(can, done), setup.rate)
+    typer.echo(f"Capacity (req/s): {found:.3f}, on most of {len(seeds)} seeds")
+    return {**_what(setup), "seeds": list(seeds), "capacity": found}
+
+
+def _what(setup: Setup) -> dict[str, Any]:
+    """What was simulated."""
+    of, limits = setup.deployment, setup.limits
+    return {
+        "model": of.model.name,
+        "device": of.device.name,
+        "tp": of.tp,
+        "pp": of.pp,
+        "policy": setup.asked.policy,
+        "max_num_seqs": limits.max_seqs,
+        "max_num_batched_tokens": limits.max_step_tokens,
+        "kv_tokens": limits.blocks * limits.block_size,
+        "rate": setup.rate,
+        "dollars_per_hour": of.dollars_per_hour,
+    }
+
+
+def _title(setup: Setup) -> str:
+    of = setup.deployment
+    return f"{of.model.name} on {of.gpus} x {of.device.name}"
+
+
+def _of(setup: Setup) -> str:
+    of, limits, asked = setup.deployment, setup.limits, setup.asked
+    source = asked.trace or asked.lengths or asked.workload
+    return (
+        f"simulated: {source} at {setup.rate:.3g} requests/s; {asked.policy}, at most {limits.max_seqs} "
+        f"sequences and {limits.max_step_tokens} tokens a step; TP {of.tp}, PP {of.pp}; weights "
+        f"{of.weights.value}, KV {of.kv.value} of {limits.blocks * limits.block_size:,} tokens"
+    )
+
+
+def _expected(setup: Setup) -> int:
+    """How many requests there will be, about."""
+    load = setup.load
+    if isinstance(load, Trace):
+        return len(load.requests)
+    most_requests = load.requests if isinstance(load, Workload) and load.requests else inf
+    return max(1, int(min(most_requests, setup.rate * (setup.window_s + tail_s))))
+
+
+def _columns(points: Sequence[Point]) -> Mapping[str, list[float]]:
+    return {name: [getattr(point, name) for point in points] for name in point_names}
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise ConfigError(f"--html {path}: {error.strerror}") from error
+    typer.echo(f"{path} has the plots", err=True)
