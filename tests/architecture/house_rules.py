@@ -24,7 +24,7 @@ class May(NamedTuple):
 
 everything_below = (
     "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "config", "config_sources",
-    "sizing", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
+    "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 
@@ -38,6 +38,7 @@ import_table = {
     "config_sources": May(("config",), ("yaml",)),
     "sizing": May(("config", "core", "spec")),
     "spec": May((), ("safetensors", "gguf")),
+    "profile": May(("core.forecast", "core.types", "spec"), ("msgspec",)),
     "hub": May(("packaged", "spec"), ("huggingface_hub",)),
     "packaged": May(),
     "batch": May(),
@@ -48,8 +49,8 @@ import_table = {
     "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
-    "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report")),
-    "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx")),
+    "sim": May(("core", "spec", "clock", "profile", "metrics", "bench.workload", "bench.report")),
+    "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
     "build": May(everything_below, ("torch", *web)),
@@ -81,7 +82,15 @@ banned_calls = {
 
 # Files that are run or looked up rather than imported: by the console script, by Python, by tests and
 # benchmarks.
-entrances = {"cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.cost", "sim.simulate"}
+entrances = {
+    "cli.main",
+    "cli.engine",
+    "sim.run",
+    "sim.capacity",
+    "sim.cost",
+    "sim.simulate",
+    "sim.profile_cost",
+}
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.
 torch_free = (
@@ -91,6 +100,7 @@ torch_free = (
     "classes",
     "config",
     "sizing",
+    "profile",
     "sim",
     "server",
     "text",

@@ -10,12 +10,13 @@ import typer
 from headway.batch import BadFile
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
+from headway.profile.file import BadProfile
 from headway.server.offline import NotLoaded
 from headway.spec import BadModel
 from headway.text.chat_template import TemplateError
 from headway.text.tokenizer import BadTokenizer
 
-refusals = (ConfigError, BadFile, ModelNotFound, BadModel, BadTokenizer, TemplateError, NotLoaded)
+refusals = (ConfigError, BadFile, BadProfile, ModelNotFound, BadModel, BadTokenizer, TemplateError, NotLoaded)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import typer
 
 from headway.cli import bench, models
+from headway.cli.calibrate import calibrate
 from headway.cli.run import run
 from headway.cli.serve import serve
 from headway.cli.version import version
@@ -16,5 +17,6 @@ app = typer.Typer(
 app.command(rich_help_panel="Answer")(serve)
 app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
+app.command(rich_help_panel="Measure")(calibrate)
 app.add_typer(models.app, name="models", rich_help_panel="This machine")
 app.command(rich_help_panel="This machine")(version)
