@@ -24,7 +24,8 @@ class May(NamedTuple):
 
 everything_below = (
     "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "config", "config_sources",
-    "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune", "fleet",
+    "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "tune",
+    "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 

@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 
 forecast_knots = (4, 16, 64, 256)
 forecast_tokens = 1024  # no engine is told to take longer steps on a machine that is calibrated
+robust_rounds, least_near = 5, 0.02  # of a step's time: to be off by so much is no reason for distrust
 least_share = 1e-3  # of a step's time that every term of a forecast gets: it can learn only what is there
 
 
@@ -35,7 +36,7 @@ def fit_forecast(steps: Iterable[MeasuredStep]) -> Forecast:
 
 
 def _forecast_terms(work: Work) -> list[float]:
-    return [1.0, *parts(work.tokens, forecast_knots), work.sequences, work.context, work.pairs]
+    return [1.0, *parts(work.tokens, (0, *forecast_knots)), work.sequences, work.context, work.pairs]
 
 
 def _fit(
@@ -47,9 +48,20 @@ def _fit(
     size = np.array([column[column > 0].mean() if column.any() else 1.0 for column in shares.T])
     scaled = shares / size
     floor = np.full(len(size), least)
-    values = floor + nonnegative(scaled, np.ones(len(steps)) - scaled @ floor)
+    values = floor + _robust(scaled, np.ones(len(steps)) - scaled @ floor)
     found: list[float] = (values / size).tolist()
     return found
+
+
+def _robust(matrix: Array, goal: Array) -> Array:
+    """Nonnegative least squares in which what lies far off pulls no more than what is near (Huber)."""
+    x = nonnegative(matrix, goal)
+    for _ in range(robust_rounds):
+        off = np.abs(goal - matrix @ x)
+        near = max(least_near, 2.0 * float(np.median(off)))
+        weights = np.sqrt(np.minimum(1.0, near / np.maximum(off, near)))
+        x = nonnegative(matrix * weights[:, None], goal * weights)
+    return x
 
 
 def nonnegative(matrix: Array, goal: Array) -> Array:

@@ -14,12 +14,12 @@ from headway.profile.file import Group
 batch_sizes = (1, 2, 4, 8, 16, 32, 64)
 contexts = (64, 256, 1024, 4096)
 chunks = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
-later_chunks = ((4, 512), (16, 2048), (64, 512), (64, 2048), (256, 512), (256, 2048), (512, 1024))  # start
-several_prompts = ((4, 16), (8, 32), (16, 16), (4, 128))
+later_chunks = ((4, 512), (16, 2048), (64, 512), (64, 2048), (256, 512), (256, 2048))  # start
+several_prompts = ((4, 16, True), (8, 32, True), (24, 4, False))
 mixes = (  # decodes, their context, a chunk, its start
     (1, 64, 16, 0), (1, 1024, 64, 512), (4, 256, 64, 0), (4, 1024, 224, 0), (4, 64, 16, 1024),
     (8, 256, 120, 0), (16, 64, 240, 0), (16, 512, 48, 512), (16, 1024, 16, 0), (32, 256, 32, 0),
-    (32, 64, 224, 1024), (48, 256, 80, 0), (48, 128, 208, 256), (16, 256, 496, 0),
+    (32, 64, 224, 1024), (48, 256, 80, 0), (48, 128, 208, 256),
 )  # fmt: skip
 held_out_share = 0.25
 grown_tokens = 8  # what a decode may grow by while it is measured
@@ -76,8 +76,8 @@ def _prefills() -> Iterator[Wanted]:
         yield Wanted("prefill", (Group(1, 0, count, i % 2 == 0),))
     for i, (count, start) in enumerate(later_chunks):
         yield Wanted("prefill", (Group(1, start, count, i % 2 == 0),))
-    for prompts, count in several_prompts:
-        yield Wanted("prefill", (Group(prompts, 0, count, True),))
+    for prompts, count, samples in several_prompts:
+        yield Wanted("prefill", (Group(prompts, 0, count, samples),))
 
 
 def _mixes() -> Iterator[Wanted]:
@@ -97,7 +97,7 @@ def _some_decodes(random: Random, room: Room) -> tuple[Group, ...]:
 
 def _some_prompts(random: Random, room: Room) -> tuple[Group, ...]:
     start = random.choice((0, 0, _between(random, 64, 2048)))
-    return (Group(1, start, _between(random, 6, 1200), random.random() < 0.5),)
+    return (Group(1, start, _between(random, 6, 800), random.random() < 0.5),)
 
 
 def _some_mix(random: Random, room: Room) -> tuple[Group, ...]:

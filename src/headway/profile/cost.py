@@ -1,13 +1,14 @@
 """The formula of a step's time whose factors a profile carries, in one place for who fits it and who asks it.
 
-    base + straight pieces in tokens + head, if anything is sampled, + straight pieces in sampled rows
+    base, the first token in it, + straight pieces in further tokens
+    + head, if anything is sampled, its first row in it, + straight pieces in further rows
     + sequences + chunks + keys that single tokens read + (query, key) pairs of chunks + keys that chunks read
 
 It counts what a model does, not what it is: the factors hold for one model on one machine. Standard library
 only: the simulator asks it for every step.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from math import inf
@@ -35,7 +36,7 @@ class Work(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """Seconds of each term, none below 0. `token_s[i]` is of a token up to knot i, the last beyond all."""
+    """Seconds of each term, none below 0. `token_s[i]` is of a token beyond knot i, up to the next."""
 
     base_s: float
     token_s: tuple[float, ...]
@@ -75,14 +76,14 @@ def terms(work: Work) -> list[float]:
 
 
 def parts(amount: float, knots: Sequence[int]) -> list[float]:
-    """How much of an amount lies in each span between knots."""
-    return [max(0.0, min(amount, high) - low) for low, high in pairwise((0, *knots, inf))]
+    """How much of an amount lies in each span between knots, the last one's without end."""
+    return [max(0.0, min(amount, high) - low) for low, high in pairwise((*knots, inf))]
 
 
 def as_factors(values: Sequence[float]) -> Factors:
     """Of one value for each term."""
-    after_tokens = 2 + len(TOKEN_KNOTS)
-    after_rows = after_tokens + 2 + len(ROW_KNOTS)
+    after_tokens = 1 + len(TOKEN_KNOTS)
+    after_rows = after_tokens + 1 + len(ROW_KNOTS)
     return Factors(
         values[0],
         tuple(values[1:after_tokens]),
@@ -93,7 +94,7 @@ def as_factors(values: Sequence[float]) -> Factors:
 
 
 def cost_of(factors: Factors) -> Callable[[Iterable[Slice]], float]:
-    """Seconds of a step with these slices. 100 of them take some 10 microseconds, of 25 allowed."""
+    """Seconds of a step with these slices, at least one. 100 of them take some 10 microseconds."""
     token_pieces = pieces(factors.base_s, factors.token_s, TOKEN_KNOTS)
     row_pieces = pieces(factors.head_s, factors.row_s, ROW_KNOTS)
     _, _, _, _, sequence_s, chunk_s, context_s, pair_s, chunk_context_s = factors
@@ -110,10 +111,10 @@ def cost_of(factors: Factors) -> Callable[[Iterable[Slice]], float]:
             else:
                 pairs = count * start + count * (count + 1) // 2
                 chunks_s += chunk_s + pairs * pair_s + (start + count) * chunk_context_s
-        at_s, low, token_s = token_pieces[bisect_left(TOKEN_KNOTS, tokens)]
+        at_s, low, token_s = token_pieces[bisect_right(TOKEN_KNOTS, tokens) - 1]
         took_s = at_s + (tokens - low) * token_s + sequences * sequence_s + context * context_s + chunks_s
         if rows:
-            at_s, low, row_s = row_pieces[bisect_left(ROW_KNOTS, rows)]
+            at_s, low, row_s = row_pieces[bisect_right(ROW_KNOTS, rows) - 1]
             took_s += at_s + (rows - low) * row_s
         return took_s
 
@@ -122,7 +123,7 @@ def cost_of(factors: Factors) -> Callable[[Iterable[Slice]], float]:
 
 def pieces(at_s: float, slopes_s: Sequence[float], knots: Sequence[int]) -> list[Piece]:
     found = []
-    for (low, high), slope_s in zip(pairwise((0, *knots, inf)), slopes_s, strict=True):
+    for (low, high), slope_s in zip(pairwise((*knots, inf)), slopes_s, strict=True):
         found.append((at_s, low, slope_s))
         at_s += (high - low) * slope_s
     return found

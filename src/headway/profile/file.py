@@ -38,7 +38,7 @@ class Made(_Part, frozen=True):
     commit: str  # "": not known
     seconds: Seconds  # that measuring took
     quiet: bool  # others left the machine alone
-    disturbed: Seconds  # the share of runs that others disturbed, and that were repeated or kept for want
+    disturbed: Seconds  # the share of visits to batches that were, and so do not count
 
 
 class Machine(_Part, frozen=True):
@@ -201,13 +201,13 @@ def _wrong(found: Calibration) -> str | None:
     cost, forecast = found.cost, found.forecast
     if (cost.token_knots, cost.row_knots) != (TOKEN_KNOTS, ROW_KNOTS):
         return "cost.token_knots: other knots than this Headway's; calibrate again"
-    if len(cost.factors.token_s) != len(TOKEN_KNOTS) + 1 or len(cost.factors.row_s) != len(ROW_KNOTS) + 1:
-        return "cost.factors: as many seconds are needed as there are knots, and one"
+    if len(cost.factors.token_s) != len(TOKEN_KNOTS) or len(cost.factors.row_s) != len(ROW_KNOTS):
+        return "cost.factors: as many seconds are needed as there are knots"
     flat = (v for part in cost.factors for v in (part if isinstance(part, tuple) else (part,)))
     if min(flat) < 0.0:
         return "cost.factors: seconds below 0"
-    if cost.factors.base_s + cost.factors.token_s[0] <= 0.0:
-        return "cost.factors: a step of one token would take no time"
+    if cost.factors.base_s <= 0.0:
+        return "cost.factors: a step has to take some time"
     if not cost.noise or list(cost.noise) != sorted(cost.noise):
         return "cost.noise: quantiles have to rise"
     if not forecast.knots or any(low >= high for low, high in pairwise(forecast.knots)):

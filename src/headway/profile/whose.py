@@ -63,10 +63,7 @@ def find_profile(asked: str | None, model: Model, machine: Machine, cache_dir: P
     if asked == no_profile:
         return Found(None, "the built-in guess, as asked")
     if asked is not None:
-        found = read_profile(Path(asked).expanduser())
-        other = model_differs(found.model, model)
-        if other:
-            raise BadProfile(f"--profile {asked}: it is of another model: {other}")
+        found = named_profile(asked, model)
         return Found(found, f"the profile {asked}{_foreign(found, machine)}")
     path = usual_place(model, machine, cache_dir)
     if not path.exists():
@@ -79,6 +76,15 @@ def find_profile(asked: str | None, model: Model, machine: Machine, cache_dir: P
     if other:
         return Found(None, f"the built-in guess: {path} is of another model or machine: {other}")
     return Found(found, f"the profile of {found.made.date}, {path}")
+
+
+def named_profile(asked: str, model: Model) -> Calibration:
+    """Raises BadProfile."""
+    found = read_profile(Path(asked).expanduser())
+    other = model_differs(found.model, model)
+    if other:
+        raise BadProfile(f"--profile {asked}: it is of another model: {other}")
+    return found
 
 
 def _foreign(found: Calibration, machine: Machine) -> str:
