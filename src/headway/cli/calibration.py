@@ -45,7 +45,7 @@ def _calibrated(rig: Rig, settings: Settings, spec: ModelSpec, seconds: float) -
     with _percents() as told:
         measured = measure(wanted, driver.visit, seconds, World(monotonic, others_s), told)
     driver.clear()
-    host_s = fit_host(host_gaps(rig.serve, facts.vocab))
+    host_s = fit_host(host_gaps(rig.serve_together, facts.vocab))
     factors = fit_cost(measured.steps)
     return Calibration(
         version=VERSION,

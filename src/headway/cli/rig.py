@@ -35,14 +35,18 @@ class Rig:
             self._bell.clear()
         return result
 
-    def serve(self, prompts: Sequence["array[int]"], output_tokens: int) -> list[Stepped]:
+    def serve_together(self, prompts: Sequence["array[int]"], output_tokens: int) -> list[Stepped]:
         """All handed in at once, run until each has so many tokens; a frame for each step."""
+        now_s, ids = monotonic(), range(self._next_id, self._next_id + len(prompts))
+        self._next_id += len(prompts)
         sampling = Sampling(max_tokens=output_tokens, seed=0, ignore_eos=True)
-        for prompt in prompts:
-            request = Request(self._next_id, prompt, sampling, monotonic(), service_class="batch")
-            self._next_id += 1
-            self._letters.append(request)
-        self._open, self._frames = len(prompts), []
+        pairs = zip(ids, prompts, strict=True)
+        return self.serve([Request(id, p, sampling, now_s, service_class="batch") for id, p in pairs])
+
+    def serve(self, requests: Sequence[Request]) -> list[Stepped]:
+        """Each handed in when it arrives, in their order; until the last has ended."""
+        self._letters.extend(requests)
+        self._open, self._frames = len(requests), []
         self.built.engine.run()
         return self._frames
 
@@ -50,13 +54,17 @@ class Rig:
         self.built.executor.close()
 
     def take(self, now: float) -> list[Request]:
-        letters = list(self._letters)
-        self._letters.clear()
-        return letters
+        due = []
+        while self._letters and self._letters[0].arrival_s <= now:
+            due.append(self._letters.popleft())
+        return due
 
     def wait(self, until: float | None) -> bool:
         if self._open:
-            self._bell.wait(None if until is None else max(0.0, until - monotonic()))
+            times = [] if until is None else [until]
+            if self._letters:
+                times.append(self._letters[0].arrival_s)
+            self._bell.wait(max(0.0, min(times) - monotonic()) if times else None)
             self._bell.clear()
         return self._open > 0
 
