@@ -9,6 +9,7 @@ from the steps' own stamps, and from who calls.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from random import Random
 from statistics import median_low, quantiles
 from typing import NamedTuple
@@ -60,7 +61,7 @@ class _Case:
     @property
     def weight(self) -> float:
         """What has been done for it: a run that does not count is a fifth of one; long ones weigh more."""
-        return (len(self.quiet_s) + 0.2 * len(self.disturbed_s)) * self.last_s**0.5
+        return (len(self.quiet_s) + 0.2 * len(self.disturbed_s)) * sqrt(self.last_s)
 
 
 def measure(
