@@ -16,6 +16,7 @@ import torch
 from headway.clock import MonotonicClock
 from headway.config import ConfigError, Settings
 from headway.core.engine import Engine
+from headway.core.forecast import Profile
 from headway.core.limits import Limits
 from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, Policy, Static
@@ -23,16 +24,19 @@ from headway.core.ports import Inbox, Sink
 from headway.core.scheduler import Scheduler
 from headway.executors.local import LocalExecutor
 from headway.executors.runner import Runner
+from headway.hub import default_cache_dir
 from headway.kernels.library import Unavailable, load_kernels
 from headway.model.decoder import Decoder
 from headway.model.kv import KVCache
 from headway.model.native import native_parts
 from headway.model.parts import Parts, plain_parts
 from headway.model.weights import load_weights
+from headway.profile.file import BadProfile, Machine, Model
+from headway.profile.whose import find_profile, this_machine, this_model
 from headway.sizing import Facts, free_memory_bytes, size_up
 from headway.spec import ModelSpec, read_spec
 
-log = logging.getLogger("headway.kernels")
+log, forecasting = logging.getLogger("headway.kernels"), logging.getLogger("headway.forecast")
 
 Told = Callable[[str, float], None]
 """Told a phase's name and the seconds it took, when it is over."""
@@ -42,6 +46,8 @@ class Built(NamedTuple):
     engine: Engine
     executor: LocalExecutor  # to be closed when the engine has stopped
     facts: Facts
+    kv: KVCache
+    machine: Machine  # as far as a step's time follows from it
 
 
 def build_engine(
@@ -53,7 +59,9 @@ def build_engine(
     """
     spec = read_spec(path)
     facts = size_up(settings, spec, free_memory_bytes())
-    parts = _parts(settings, spec)
+    parts, kernels = _parts(settings, spec)
+    machine = this_machine(settings.threads or torch.get_num_threads(), kernels)
+    profile = _profile(settings, this_model(spec, settings.model), machine)
     with _phase("weights loaded", told):
         weights = load_weights(path, spec, torch.float32)
     with _phase("weights laid out", told):
@@ -68,22 +76,36 @@ def build_engine(
         MEMORY_RULES[settings.kv_allocation],
         classes=settings.service_classes,
         policies=policies,
+        profile=profile,
         exclusive=executor.exclusive,
     )
-    return Built(Engine(MonotonicClock(), inbox, executor, sink, scheduler), executor, facts)
+    engine = Engine(MonotonicClock(), inbox, executor, sink, scheduler)
+    return Built(engine, executor, facts, kv, machine)
 
 
-def _parts(settings: Settings, spec: ModelSpec) -> Parts:
-    """What `--kernels` asks for. That native ones are not there is said once, where it is no refusal."""
+def _parts(settings: Settings, spec: ModelSpec) -> tuple[Parts, str]:
+    """What `--kernels` asks for, and its name. That native ones are not there is said once, where it is no
+    refusal."""
     if settings.kernels == "plain":
-        return plain_parts(spec)
+        return plain_parts(spec), "plain"
     try:
-        return native_parts(spec, load_kernels())
+        kernels = load_kernels()
+        return native_parts(spec, kernels), f"native {kernels.variant}"
     except Unavailable as why:
         if settings.kernels == "native":
             raise ConfigError(f"--kernels native: {why}; --kernels plain runs on torch's own") from why
         log.warning("no native kernels, torch's own, which are slower, run instead: %s", why)
-        return plain_parts(spec)
+        return plain_parts(spec), "plain"
+
+
+def _profile(settings: Settings, model: Model, machine: Machine) -> Profile:
+    """What the forecast begins with; which that is, is said."""
+    try:
+        found = find_profile(settings.profile, model, machine, default_cache_dir())
+    except BadProfile as why:
+        raise ConfigError(str(why)) from why
+    forecasting.info("it begins with %s", found.words)
+    return Profile() if found.calibration is None else found.calibration.forecast.as_profile()
 
 
 def _limits(settings: Settings, facts: Facts) -> Limits:

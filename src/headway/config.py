@@ -139,6 +139,13 @@ class Settings:
         "Model",
         "Whose arithmetic: native (compiled with Headway), plain (torch).",
     )
+    profile: str | None = _setting(
+        None,
+        _text("FILE"),
+        "Model",
+        "What headway calibrate measured, for the forecast to begin with; none: a guess.",
+        "this model's, of this machine",
+    )
     policy: str | None = _setting(
         None,
         _choice(*POLICY_NAMES),

@@ -24,8 +24,8 @@ class May(NamedTuple):
 
 everything_below = (
     "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "config", "config_sources",
-    "sizing", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench", "headlines",
-    "tune", "fleet",
+    "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench",
+    "headlines", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 
@@ -39,6 +39,7 @@ import_table = {
     "config_sources": May(("config",), ("yaml",)),
     "sizing": May(("config", "core", "spec")),
     "spec": May((), ("safetensors", "gguf")),
+    "profile": May(("core.forecast", "core.types", "spec"), ("msgspec",)),
     "hub": May(("packaged", "spec"), ("huggingface_hub",)),
     "packaged": May(),
     "batch": May(),
@@ -49,8 +50,8 @@ import_table = {
     "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
-    "sim": May(("core", "spec", "clock", "metrics", "bench.workload", "bench.report"), ("yaml",)),
-    "bench": May(("core.types", "core.slo", "metrics"), ("numpy", "httpx", "plotly")),
+    "sim": May(("core", "spec", "clock", "profile", "metrics", "bench.workload", "bench.report"), ("yaml",)),
+    "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx", "plotly")),
     "headlines": May(("sim", "bench", "core", "clock")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
@@ -85,7 +86,7 @@ banned_calls = {
 # benchmarks.
 entrances = {
     "cli.main", "cli.engine", "sim.run", "sim.capacity", "sim.deployment", "sim.simple_roofline",
-    "sim.simulate", "bench.traces", "bench.conversations",
+    "sim.simulate", "sim.profile_cost", "bench.traces", "bench.conversations",
 }  # fmt: skip
 
 # Areas whose import must leave torch alone: the simulator's and the API process's.
@@ -96,6 +97,7 @@ torch_free = (
     "classes",
     "config",
     "sizing",
+    "profile",
     "sim",
     "server",
     "text",

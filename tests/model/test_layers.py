@@ -59,3 +59,6 @@ def test_the_cache_takes_the_bytes_that_the_spec_says() -> None:
     )  # fmt: skip
     kv = KVCache(spec, blocks=5, block_size=4, dtype=torch.float32)
     assert sum(layer.nbytes for layer in kv.layers) == 5 * 4 * spec.kv_bytes_per_token(4)
+    kv.layers[1].fill_(3.0)
+    kv.take_memory()
+    assert not any(layer.any() for layer in kv.layers)

@@ -11,6 +11,7 @@ from headway.batch import BadFile
 from headway.bench.fields import BadWorkload
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
+from headway.profile.file import BadProfile
 from headway.server.offline import NotLoaded
 from headway.spec import BadModel
 from headway.text.chat_template import TemplateError
@@ -19,6 +20,7 @@ from headway.text.tokenizer import BadTokenizer
 refusals = (
     ConfigError,
     BadFile,
+    BadProfile,
     BadWorkload,
     ModelNotFound,
     BadModel,

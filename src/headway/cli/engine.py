@@ -29,9 +29,7 @@ def main(settings_json: str, path: str) -> int:
         inbox: Inbox, sink: Sink, wake: Callable[[], None], told: Callable[[str, float], None]
     ) -> Loaded:
         start_s = time.monotonic()
-        # OpenMP's threads wait by spinning. The API process wants the same cores, and a step whose threads
-        # are put off them takes several times as long: spin briefly (LOG.md has the figures).
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+        spin_briefly()
         from headway.build import build_engine  # brings torch, which takes its time
 
         told("torch loaded", time.monotonic() - start_s)
@@ -43,6 +41,12 @@ def main(settings_json: str, path: str) -> int:
         return Loaded(wire_facts, partial(pulse, built.engine), built.engine.run, built.executor.close)
 
     return run_engine(load, (ConfigError, BadModel))
+
+
+def spin_briefly() -> None:
+    """OpenMP's threads wait by spinning. The API process wants the same cores, and a step whose threads
+    are put off them takes several times as long (LOG.md has the figures). Said before torch is loaded."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def pulse(engine: Engine) -> Heartbeat:

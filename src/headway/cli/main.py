@@ -3,6 +3,7 @@
 import typer
 
 from headway.cli import bench, models
+from headway.cli.calibrate import calibrate
 from headway.cli.headlines import headlines
 from headway.cli.run import run
 from headway.cli.serve import serve
@@ -18,6 +19,7 @@ app = typer.Typer(
 app.command(rich_help_panel="Answer")(serve)
 app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
+app.command(rich_help_panel="Measure")(calibrate)
 app.command(rich_help_panel="Measure")(sim)
 app.command(rich_help_panel="Measure")(headlines)
 app.add_typer(models.app, name="models", rich_help_panel="This machine")

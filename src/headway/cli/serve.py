@@ -28,6 +28,7 @@ def serve(
     seed: flags.Seed = None,
     threads: flags.Threads = None,
     kernels: flags.KernelNames = None,
+    profile: flags.Profile = None,
     policy: flags.PolicyName = None,
     max_num_seqs: flags.MaxNumSeqs = None,
     max_num_batched_tokens: flags.MaxNumBatchedTokens = None,

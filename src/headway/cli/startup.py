@@ -11,6 +11,7 @@ import typer
 
 from headway.config import OPTIONS, POLICY_NAMES, Settings
 from headway.hub import resolve
+from headway.profile.whose import named_profile, no_profile, this_model
 from headway.server.engine_process import EngineProcess
 from headway.server.settings import ServerSettings
 from headway.sizing import free_memory_bytes, size_up
@@ -34,7 +35,10 @@ def started(settings: Settings) -> Iterator[Started]:
     """
     with fetching(settings.model) as progress:
         path = resolve(settings.model, progress=progress)
-    size_up(settings, read_spec(path), free_memory_bytes())
+    spec = read_spec(path)
+    size_up(settings, spec, free_memory_bytes())
+    if settings.profile not in (None, no_profile):
+        named_profile(settings.profile, this_model(spec, settings.model))
     engine = EngineProcess(_engine_command(settings, path))
     try:
         tokenizer = load_tokenizer(path)

@@ -26,6 +26,13 @@ class KVCache:
         self.kv_heads = spec.kv_heads
         self.layers: list[Tensor] = [_zeros(shape, dtype) for _ in range(spec.layers)]
 
+    def take_memory(self) -> None:
+        """Write every slot, so that each is memory of its own. What is read before it was written is all one
+        page of zeros, quicker than any memory: who measures steps over slots that nobody filled starts here.
+        """
+        for layer in self.layers:
+            layer.fill_(0.0)
+
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Zeroed by the system page by page as slots are first used; torch.zeros writes 4 GiB now, in 11 s."""
