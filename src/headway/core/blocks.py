@@ -7,6 +7,7 @@
 `take` empties free before it forgets cached, the least recently given first.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from hashlib import sha256
 from itertools import takewhile
@@ -28,7 +29,7 @@ class BlockPool:
     def __init__(self, blocks: int) -> None:
         self.blocks = blocks
         self._free = list(range(blocks - 1, -1, -1))  # taken from the end, so low ids go first
-        self._cached: dict[int, None] = {}  # in the order they were given back
+        self._cached = OrderedDict[int, None]()  # in the order they were given back
         self._references = [0] * blocks
         self._index: dict[bytes, int] = {}
         self._digests: dict[int, bytes] = {}
@@ -48,8 +49,7 @@ class BlockPool:
         if count > self.available:
             return None
         while len(self._free) < count:
-            block = next(iter(self._cached))
-            del self._cached[block]
+            block, _ = self._cached.popitem(last=False)  # a dict would search for its first each time
             del self._index[self._digests.pop(block)]
             self._free.append(block)
         taken = [self._free.pop() for _ in range(count)]
