@@ -68,6 +68,7 @@ def test_a_machine_that_is_never_quiet_is_measured_all_the_same_and_no_longer_th
     found = measured(ExactMachine(FACTORS, disturbed=(0.0, 1e9, 1.0)))
     assert found.disturbed > 0.95  # what takes less than two hundredths of a second, nobody can tell
     assert 60.0 < found.took_s < 100.0
+    assert len(found.noise) > 10
     assert_near(fit_cost(found.steps), FACTORS)
 
 
