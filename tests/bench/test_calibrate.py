@@ -68,7 +68,8 @@ def test_a_machine_that_is_never_quiet_is_measured_all_the_same_and_no_longer_th
     found = measured(ExactMachine(FACTORS, disturbed=(0.0, 1e9, 1.0)))
     assert found.disturbed > 0.95  # what takes less than two hundredths of a second, nobody can tell
     assert 60.0 < found.took_s < 100.0
-    assert_near(fit_cost(found.steps), FACTORS)
+    assert len(found.noise) > 10
+    assert errors(found.steps, cost_of(fit_cost(found.steps)))[-1].p95 < 1e-3
 
 
 def test_time_is_kept_and_what_would_take_too_long_is_left_out() -> None:

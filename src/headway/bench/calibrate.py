@@ -159,6 +159,6 @@ def _step(case: _Case) -> MeasuredStep:
 
 def _noise(cases: list[_Case]) -> list[float]:
     """Of cases with runs enough for a median that is not one of them alone."""
-    often = [case.quiet_s for case in cases if len(case.quiet_s) > 2]
+    often = [runs_s for case in cases if len(runs_s := case.quiet_s or case.disturbed_s) > 2]
     ratios = [run_s / median_low(runs_s) for runs_s in often for run_s in runs_s]
     return quantiles(ratios, n=noise_quantiles) if len(ratios) > noise_quantiles else [1.0]
