@@ -84,7 +84,7 @@ def test_auto_without_kernels_says_so_in_one_line_and_runs_torch(
 ) -> None:
     monkeypatch.setattr(build, "load_kernels", unavailable)
     with caplog.at_level(logging.WARNING):
-        parts = build._parts(Settings(), Shape().spec())
+        parts, _ = build._parts(Settings(), Shape().spec())
     assert parts.linear is Linear
     (record,) = caplog.records
     assert "no native kernels" in record.getMessage()
@@ -99,7 +99,7 @@ def test_native_without_kernels_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_native_and_plain_are_what_they_say(kernels: Kernels, caplog: pytest.LogCaptureFixture) -> None:
     spec = Shape().spec()
-    assert isinstance(build._parts(Settings(kernels="native"), spec).mixing, NativeMixing)
-    assert isinstance(build._parts(Settings(), spec).mixing, NativeMixing)
-    assert isinstance(build._parts(Settings(kernels="plain"), spec).mixing, PlainMixing)
+    assert isinstance(build._parts(Settings(kernels="native"), spec)[0].mixing, NativeMixing)
+    assert isinstance(build._parts(Settings(), spec)[0].mixing, NativeMixing)
+    assert isinstance(build._parts(Settings(kernels="plain"), spec)[0].mixing, PlainMixing)
     assert not caplog.records
