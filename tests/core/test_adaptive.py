@@ -1,5 +1,6 @@
 """The adaptive policy, and what the scheduler does with classes, on a machine whose speed is known."""
 
+from array import array
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
@@ -14,6 +15,8 @@ from headway.core.types import (
     Reason,
     Refusal,
     Refused,
+    Request,
+    Sampling,
     Stepped,
 )
 from tests.core.timed_world import SLOW_CHAT, World, tokens_of
@@ -143,6 +146,17 @@ def test_a_class_with_patience_gets_its_first_slice_in_time_or_ends_expired():
         world.step()
     assert began_s <= 1.0
     assert waiting not in [e.request_id for e in world.of(Finished)]
+
+
+def test_whoever_was_held_back_by_one_that_expired_is_planned_for_at_once():
+    world = World(ServiceClass(name="patient", max_wait_s=1.0))
+    sampling, prompt = Sampling(max_tokens=4, seed=0), array("i", [7] * 20)
+    twice = Request(99, prompt, sampling, arrival_s=0.0, choices=2, service_class="patient")
+    assert world.scheduler.add(twice, 0.0)
+    for _ in range(2):
+        plan = world.scheduler.plan(3.0)
+        assert [e.reason for e in plan.events] == [Reason.EXPIRED]
+        assert plan.wake_s == 3.0, "nothing else would wake the engine for the second choice"
 
 
 def test_a_class_that_refuses_is_told_when_to_come_again_and_an_idle_engine_refuses_nobody():

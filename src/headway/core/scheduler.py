@@ -112,7 +112,7 @@ class Scheduler:
         step = Step(self._next_batch_id, min(preference.budget, tokens), self.learned.forecast)
         residency.begin_plan(preference.alternatives)
         if not any(step.grant(r, residency, exclusive=self._exclusive) for r in preference.alternatives):
-            return Plan(None, preference.wake_s, ended)
+            return Plan(None, now if ended else preference.wake_s, ended)  # who follows them may be granted
         self._next_batch_id += 1
         self.in_flight.append(step)
         gone, residency.gone = residency.gone, []
