@@ -1,6 +1,6 @@
 """The classes' targets drive every step: its length, its order, how many run. It is as long as the tightest
 stream's slack allows, by the forecast. Into it come, in this order, the streams that keep their promise; the
-prompts that can still be in time; and, while it stays well below that, what is late or of a lower level. A
+prompts that can still be in time; what is late; and, while it stays well below that, lower levels. A
 guard on how much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
 
 from collections.abc import Sequence as Ordered
