@@ -1,11 +1,7 @@
 """When requests come: the rate, the variation and the swing of each pattern, and the words that say one."""
 
-import os
-import subprocess
-import sys
 from itertools import pairwise
 from math import pi
-from pathlib import Path
 from random import Random
 from statistics import mean, stdev
 
@@ -14,8 +10,8 @@ import pytest
 from headway.bench.arrivals import diurnal, read_arrivals
 from headway.bench.fields import BadWorkload
 from headway.bench.workload import Arrival, Part, Workload
+from tests.fresh_processes import told_by_two
 
-SRC = Path(__file__).parents[2] / "src"
 patterns = ("poisson", "constant", "gamma:2", "gamma:0.5", "bursts:4", "diurnal:600:0.8")
 
 
@@ -100,17 +96,7 @@ def draw_all() -> list[Arrival]:
 
 def test_the_same_seed_draws_the_same_in_two_fresh_processes() -> None:
     program = "from tests.bench.test_arrivals import draw_all; print(draw_all())"
-    told = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=SRC.parent,
-            env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{SRC}{os.pathsep}{SRC.parent}"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "2")
-    }
+    told = told_by_two(program)
     assert len(told) == 1
     assert told == {f"{draw_all()}\n"}
     assert Random(1).random() == 0.13436424411240122, "what Python itself draws has changed"

@@ -1,11 +1,7 @@
 """A workload under a policy: what is judged, what counts as missed, when a run may end early."""
 
-import os
-import subprocess
-import sys
 from array import array
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +15,8 @@ from headway.core.policies import POLICIES
 from headway.core.types import Batch
 from headway.sim.executor import LinearCost
 from headway.sim.simulate import Trial, simulate
+from tests.fresh_processes import told_by_two
 
-SRC = Path(__file__).parents[2] / "src"
 limits = Limits(32, 512, 1000, 16, 4000, 16_384, prefix_cache=False)
 trial = Trial(WORKLOADS["mixed"], CLASSES, LinearCost(0.005, 0.00003), paged, 20.0, 60.0)
 
@@ -94,17 +90,7 @@ def test_a_run_that_missed_too_much_ends_early_with_the_same_verdict() -> None:
 
 def test_the_same_seed_gives_the_same_report_in_two_fresh_processes() -> None:
     program = "from tests.sim.test_simulate import run; print(run('prefill-first'), run(rate=8.0))"
-    reports = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=SRC.parent,
-            env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{SRC}{os.pathsep}{SRC.parent}"},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "2")
-    }
+    reports = told_by_two(program)
     assert len(reports) == 1
 
 

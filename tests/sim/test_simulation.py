@@ -1,17 +1,12 @@
 """Thousands of seeded worlds, every invariant after every turn (see docs/style.md)."""
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from tests.fresh_processes import told_by_two
 from tests.sim.checked_run import run_seed
-
-ROOT = Path(__file__).parents[2]
 
 
 def run_counts(seeds: range) -> Counter:
@@ -73,16 +68,6 @@ def test_every_invariant_holds_in_more_than_two_thousand_worlds():
 
 def test_the_same_seed_decides_the_same_in_two_fresh_processes():
     program = "from tests.sim.checked_run import run_seed; print(*(run_seed(s).digest for s in range(12)))"
-    digests = {
-        subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=ROOT,
-            env=os.environ | {"PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "2")
-    }
+    digests = told_by_two(program)
     assert len(digests) == 1
     assert len(set(digests.pop().split())) == 12, "different seeds decide differently"

@@ -100,19 +100,10 @@ def cost_of(factors: Factors) -> Callable[[Iterable[Slice]], float]:
     _, _, _, _, sequence_s, chunk_s, context_s, pair_s, chunk_context_s = factors
 
     def step_s(slices: Iterable[Slice]) -> float:
-        tokens = rows = sequences = context = 0
-        chunks_s = 0.0
-        for _, start, count, samples in slices:
-            tokens += count
-            rows += samples
-            sequences += 1
-            if count == 1:
-                context += start + 1
-            else:
-                pairs = count * start + count * (count + 1) // 2
-                chunks_s += chunk_s + pairs * pair_s + (start + count) * chunk_context_s
+        tokens, rows, sequences, chunks, context, pairs, chunk_context = work_of(slices)
         at_s, low, token_s = token_pieces[bisect_right(TOKEN_KNOTS, tokens) - 1]
-        took_s = at_s + (tokens - low) * token_s + sequences * sequence_s + context * context_s + chunks_s
+        took_s = at_s + (tokens - low) * token_s + sequences * sequence_s + context * context_s
+        took_s += chunks * chunk_s + pairs * pair_s + chunk_context * chunk_context_s
         if rows:
             at_s, low, row_s = row_pieces[bisect_right(ROW_KNOTS, rows) - 1]
             took_s += at_s + (rows - low) * row_s
