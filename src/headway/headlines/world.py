@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headway.bench.workload import Arrival, request, stop_id
+from headway.bench.workload import Arrival, request
 from headway.clock import VirtualClock
 from headway.core.engine import Engine
 from headway.core.limits import Limits
@@ -17,8 +17,9 @@ from headway.core.ports import Sink
 from headway.core.scheduler import Scheduler
 from headway.core.types import Batch, Joined
 from headway.sim.deployment import Deployment
-from headway.sim.executor import Cost, SimExecutor
+from headway.sim.executor import Cost
 from headway.sim.inbox import VirtualInbox
+from headway.sim.scripted import LengthsExecutor
 
 block_size = 16
 endless = 1 << 30  # requests that may queue
@@ -63,14 +64,16 @@ def make_engine(
     every batch.
     """
     clock = VirtualClock()
-    executor = ScriptedExecutor(clock, system, arrivals, begun, seen)
+    executor = WatchedExecutor(clock, system, arrivals, begun, seen)
     inbox = VirtualInbox(clock, executor, ((a.at_s, request(id, a)) for id, a in enumerate(arrivals)))
-    scheduler = Scheduler(system.limits, POLICIES[system.policy](), MEMORY_RULES[system.memory])
+    scheduler = Scheduler(
+        system.limits, POLICIES[system.policy](), MEMORY_RULES[system.memory], exclusive=executor.exclusive
+    )
     return World(Engine(clock, inbox, executor, sink, scheduler), clock)
 
 
-class ScriptedExecutor(SimExecutor):
-    """A sequence is known by the seed of its sampling, which is its request's number."""
+class WatchedExecutor(LengthsExecutor):
+    """Tells of every batch, and of requests that begin."""
 
     def __init__(
         self,
@@ -80,25 +83,18 @@ class ScriptedExecutor(SimExecutor):
         begun: Callable[[int, float], None] | None,
         seen: Callable[[Batch], None] | None,
     ) -> None:
-        deployment = system.deployment
-        cost = Padded(deployment.cost()) if system.padded else deployment.cost()
-        super().__init__(clock, self._token, cost=cost, depth=deployment.depth, stages=deployment.pp)
-        self._arrivals, self._begun, self._seen = arrivals, begun, seen
-        self._last: dict[int, int] = {}  # by sequence id: where its stop id stands
+        of = system.deployment
+        cost = Padded(of.cost()) if system.padded else of.cost()
+        super().__init__(clock, cost, arrivals, depth=of.depth, exclusive=of.pp > 1, stages=of.pp)
+        self._begun, self._seen = begun, seen
 
     def submit(self, batch: Batch) -> None:
-        for joined in batch.joined:
-            arrival = self._arrivals[_number(joined)]
-            self._last[joined.id] = arrival.prompt_tokens + arrival.output_tokens - 1
         super().submit(batch)
         if self._begun is not None:
             for joined in batch.joined:
                 self._begun(_number(joined), self._results[-1].start_s)
         if self._seen is not None:
             self._seen(batch)
-
-    def _token(self, id: int, index: int) -> int:
-        return stop_id if index == self._last[id] else 0
 
 
 def _number(joined: Joined) -> int:
