@@ -35,6 +35,12 @@ def test_a_built_in_class_keeps_what_is_not_named() -> None:
     assert (chat.ttft_p95_s, chat.itl_p95_s, chat.on_overload) == (0.3, 0.05, Overload.REFUSE)
 
 
+def test_a_new_class_that_promises_nothing_stands_behind_those_that_do() -> None:
+    classes = read_classes("bulk:weight=2;gold:ttft=1s;odd:weight=2,level=3;chat:ttft=none,itl=none")
+    levels = {name: classes[name].level for name in ("bulk", "gold", "odd", "chat")}
+    assert levels == {"bulk": 10, "gold": 0, "odd": 3, "chat": 0}
+
+
 def test_a_promise_can_be_taken_back() -> None:
     assert read_classes("chat:ttft=none")["chat"].targets == (None, 0.1, None)
 

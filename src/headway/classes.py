@@ -10,7 +10,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from headway.core.slo import BUILT_IN, Overload, ServiceClass
+from headway.core.slo import BATCH, BUILT_IN, Overload, ServiceClass
 
 least_target_s, most_target_s = 0.001, 86_400.0
 most_classes = 32  # each is a label of every metric
@@ -23,6 +23,7 @@ _times = {
     "deadline": "deadline_s",
     "max-wait": "max_wait_s",
 }
+_targets = ("ttft_p95_s", "itl_p95_s", "deadline_s")
 class_keys = (*_times, "weight", "level", "on-overload")
 _downgrade = "downgrade:"
 
@@ -39,7 +40,13 @@ def read_classes(text: str | None, base: Mapping[str, ServiceClass] = BUILT_IN) 
         if name in given:
             raise ValueError(f"{name}: it is given twice; give all its keys at once")
         given.add(name)
-        classes[name] = _changed(classes.get(name, ServiceClass(name=name)), pairs)
+        changes = _changes(name, pairs)
+        if name not in classes and not any(changes.get(target) for target in _targets):
+            changes = {"level": BATCH.level} | changes  # who is promised nothing stands in nobody's way
+        try:
+            classes[name] = replace(classes.get(name, ServiceClass(name=name)), **changes)
+        except ValueError as error:
+            raise ValueError(str(error).removeprefix("class ")) from None
     if len(classes) > most_classes:
         raise ValueError(f"{len(classes)} classes are over the limit of {most_classes}")
     for name in classes:
@@ -63,7 +70,7 @@ def _check_name(name: str, colon: str) -> None:
         raise ValueError(f"{name} is a word of OpenAI's service_tier; give the class another name")
 
 
-def _changed(old: ServiceClass, pairs: str) -> ServiceClass:
+def _changes(name: str, pairs: str) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for pair in pairs.split(","):
         key, equals, value = (part.strip() for part in pair.partition("="))
@@ -71,15 +78,12 @@ def _changed(old: ServiceClass, pairs: str) -> ServiceClass:
         if key not in class_keys or not equals:
             near = get_close_matches(key, class_keys, 1)
             hint = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(class_keys)}"
-            raise ValueError(f"{old.name}: {pair.strip()[:40]!r} is no KEY=VALUE that is known; {hint}")
-        new = _read(f"{old.name}: {key}", key, value)
+            raise ValueError(f"{name}: {pair.strip()[:40]!r} is no KEY=VALUE that is known; {hint}")
+        new = _read(f"{name}: {key}", key, value)
         if new.keys() & changes.keys():
-            raise ValueError(f"{old.name}: {key} is given twice")
+            raise ValueError(f"{name}: {key} is given twice")
         changes |= new
-    try:
-        return replace(old, **changes)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix("class ")) from None
+    return changes
 
 
 def _read(where: str, key: str, value: str) -> dict[str, Any]:

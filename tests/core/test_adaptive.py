@@ -148,6 +148,21 @@ def test_a_class_with_patience_gets_its_first_slice_in_time_or_ends_expired():
     assert waiting not in [e.request_id for e in world.of(Finished)]
 
 
+def test_of_many_whose_patience_is_at_its_end_one_a_step_gets_a_little_so_that_streams_keep_their_pace():
+    patient = ServiceClass(name="patient", max_wait_s=20.0)
+    world = World(replace(SLOW_CHAT, itl_p95_s=0.05), patient, max_seqs=64)
+    world.ask("chat", 4, max_tokens=200)
+    world.step()
+    for _ in range(30):
+        world.ask("patient", 300)
+    world.now += 15.0
+    world.step()
+    for _ in range(40):
+        began_s = world.now
+        world.step()
+        assert world.now - began_s <= 0.05 + 0.004 + 1e-9
+
+
 def test_whoever_was_held_back_by_one_that_expired_is_planned_for_at_once():
     world = World(ServiceClass(name="patient", max_wait_s=1.0))
     sampling, prompt = Sampling(max_tokens=4, seed=0), array("i", [7] * 20)

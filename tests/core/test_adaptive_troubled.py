@@ -3,6 +3,8 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from headway.core.slo import BATCH, CHAT, INTERACTIVE
 from headway.core.types import Stepped, Token
 from tests.core.timed_world import SLOW_CHAT, World
@@ -92,6 +94,26 @@ def test_late_gaps_of_a_class_that_asks_no_more_do_not_hold_the_guard_shut():
         run_until(world, world.now + 3.0)
     assert shut < 0.9
     assert world.scheduler.policy._share > shut
+
+
+def test_a_mishap_that_no_shorter_steps_would_mend_does_not_shut_the_guard():
+    world = World(SLOW_CHAT, BATCH)
+    world.ask("chat", 4, max_tokens=60)
+    for turn in range(60):
+        world.delay_s = 0.3 if turn % 5 == 0 else 0.0
+        world.step()
+    assert world.scheduler.policy._share == pytest.approx(0.95)
+
+
+def test_gaps_of_a_lower_level_do_not_shut_the_guard():
+    world = World(SLOW_CHAT, replace(SLOW_CHAT, name="low", level=5))
+    world.ask("chat", 4, max_tokens=3000)
+    world.ask("low", 4, max_tokens=60)
+    low = world.scheduler.residency.waiting[-1]
+    for _ in range(60):
+        world.step()
+        low.record.gap(late=True)
+    assert world.scheduler.policy._share == pytest.approx(0.95)
 
 
 def test_a_late_request_goes_on_after_half_a_minute_however_many_are_in_time():

@@ -31,14 +31,14 @@ class Door:
         self.admission = Admission(self.residency, Learned({"chat": CLASS}, Profile()))
         self.admission.observe(1.0, 1000)
 
-    def queue(self, tokens: int) -> None:
-        waiting = Sequence(0, asks(0.0, tokens), 0, 0.0)
+    def queue(self, tokens: int, since: float = 0.0) -> None:
+        waiting = Sequence(0, asks(since, tokens), 0, since)
         waiting.serve_as(CLASS, 0, Record())
         self.residency.waiting = [waiting]
 
-    def ask(self, now: float, *, text: int = 0) -> Refused | None:
-        asked = Sequence(1, asks(now, text=text), 0, now)
-        verdict = self.admission.judge(asked, 1, now, idle=False)
+    def ask(self, now: float, *, text: int = 0, tokens: int = 400, queued: int = 1) -> Refused | None:
+        asked = Sequence(1, asks(now, tokens, text), 0, now)
+        verdict = self.admission.judge(asked, queued, now, idle=False)
         return verdict if isinstance(verdict, Refused) else None
 
 
@@ -53,6 +53,35 @@ def test_who_comes_too_late_is_refused_with_the_numbers_and_when_to_come_again()
     assert "3.4 s" in refused.message
     assert "1.0 s" in refused.message
     assert refused.retry_after_s == 3, "2.4 s until 600 tokens are ahead, told in whole seconds"
+
+
+def test_whom_an_idle_engine_would_serve_too_late_as_well_is_let_in_for_no_wait_would_mend_it():
+    door = Door()
+    door.queue(3000)
+    assert door.ask(0.0, tokens=3000) is None
+
+
+def test_with_nobody_ahead_a_slow_queue_of_before_says_nothing():
+    door = Door()
+    door.admission.observe(4.0, 40)
+    assert door.ask(0.0) is None
+    door.queue(100)
+    assert door.ask(0.0) is not None
+
+
+def test_equals_that_are_late_are_not_ahead():
+    door = Door()
+    door.queue(3000)
+    assert door.ask(0.9) is not None
+    assert door.ask(1.1) is None
+
+
+def test_a_full_queue_tells_times_as_far_apart_as_its_prompts_take():
+    door = Door()
+    door.queue(2000)
+    refused = [door.ask(0.0, queued=LIMITS.max_queued) for _ in range(3)]
+    assert {each.reason for each in refused} == {Refusal.OVERLOADED}
+    assert [each.retry_after_s for each in refused] == [2, 5, 7]
 
 
 def test_a_prompt_that_the_prefix_index_has_needs_no_time_for_it():
@@ -79,7 +108,7 @@ def test_a_newcomer_gives_way_to_those_who_were_told_to_come_now():
     door = Door()
     door.queue(3000)
     again_s = door.ask(0.0, text=7).retry_after_s
-    door.queue(300)
+    door.queue(300, since=again_s)
     assert door.ask(again_s, text=8) is not None
     assert door.ask(again_s, text=7) is None
 
@@ -88,6 +117,7 @@ def test_a_retry_finds_no_more_room_than_there_is():
     door = Door()
     door.queue(3000)
     again_s = door.ask(0.0, text=7).retry_after_s
+    door.queue(3000, since=again_s)
     assert door.ask(again_s, text=7) is not None
 
 
@@ -97,7 +127,7 @@ def test_who_comes_again_at_another_time_than_told_is_a_newcomer():
     again_s = door.ask(0.0, text=7).retry_after_s
     for text in range(20):
         door.ask(0.0, text=text)
-    door.queue(300)
+    door.queue(300, since=again_s + 10.0)
     assert door.ask(again_s + 10.0, text=7) is not None
 
 

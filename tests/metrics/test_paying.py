@@ -21,11 +21,13 @@ class Minute:
         self.kept = {name: Kept() for name in classes}
         self.now_s = 0.0
 
-    def after(self, infeasible: tuple[tuple[str, str], ...] = (), **good: int) -> tuple[str, ...]:
-        """Of 100 requests of each class named."""
+    def after(
+        self, infeasible: tuple[tuple[str, str], ...] = (), of: int = 100, **good: int
+    ) -> tuple[str, ...]:
+        """`of` so many requests of each class named."""
         self.now_s += 61.0
         for name, count in good.items():
-            for i in range(100):
+            for i in range(of):
                 verdict = Verdict((), (), is_good=i < count, counts=True, output_tokens=1)
                 self.kept[name].add(verdict, Outcome(self.now_s, Targets()))
         self.paying.look(classes, self.kept, infeasible, self.now_s + 0.5)
@@ -53,6 +55,14 @@ def test_when_nobody_asks_any_more_nobody_pays() -> None:
     minute = Minute()
     assert minute.after(chat=0) == ("chat",)
     assert minute.after() == ()
+
+
+def test_few_good_ones_end_it_and_few_bad_ones_do_not_begin_it() -> None:
+    minute = Minute()
+    assert minute.after(of=19, chat=0) == ()
+    assert minute.after(chat=0) == ("chat",)
+    assert minute.after(of=19, chat=0) == ("chat",)
+    assert minute.after(of=5, chat=5) == ()
 
 
 def test_the_log_says_it_once_with_the_numbers(caplog: pytest.LogCaptureFixture) -> None:

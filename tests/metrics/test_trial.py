@@ -24,9 +24,12 @@ def outcomes(at_s: float, good: int, late: int, worst: float = 1.5, name: str = 
         (Share(100, 100), Share(100, 95), False),  # five points are tolerated
         (Share(1000, 900), Share(1000, 840), True),
         (Share(40, 36), Share(40, 33), False),  # 7.5 points, and chance does as much
-        (Share(20, 20), Share(20, 14), True),
-        (Share(19, 19), Share(500, 0), False),  # nineteen say nothing
-        (Share(500, 500), Share(19, 0), False),
+        (Share(20, 20), Share(20, 14), False),
+        (Share(20, 20), Share(20, 11), True),
+        (Share(4, 4), Share(500, 0), True),
+        (Share(500, 490), Share(3, 0), True),
+        (Share(500, 490), Share(1, 0), False),  # one in fifty is missed anyway
+        (Share(2, 2), Share(9, 0), False),
         (Share(0, 0), Share(0, 0), False),
         (Share(100, 50), Share(100, 100), False),
     ],

@@ -8,7 +8,6 @@ from headway.core.sequence import Sequence
 from headway.core.slo import Overload, ServiceClass, first_due_s
 from headway.core.types import Refusal, Refused, Request
 
-full_queue_s = 1.0  # until those whom a full queue refuses may come again
 backlog_memory_s = 4.0  # how far back the rate of prompts looks, in seconds with a backlog
 least_tokens = 16.0  # in that time: a queue that stands still is one that hardly moves
 
@@ -30,17 +29,20 @@ class Admission:
         """The class it is served as, or why not. For being late nobody is refused by an idle engine."""
         request = sequence.request
         served = self._learned.known[request.service_class]
-        refused = self._refuse_unfit(request, queued, now)
-        if refused is not None:
+        if refused := self._refuse_unfit(request, queued, now):
             return refused
-        self._residency.look_up(sequence)
         came_back = self._bookings.take_up(request.prompt, now)
         if idle or served.on_overload is Overload.ACCEPT:
             return served
-        decode_s = self._learned.least_gap_s * request.sampling.max_tokens
+        self._residency.look_up(sequence)
+        decode_s = self._learned.bare_s * request.sampling.max_tokens
         late_s = first_due_s(served.targets.replaced(request.own), request.arrival_s, decode_s)
-        work_s = self._token_s * (sequence.remaining - sequence.hits)
-        first_token_s = self._token_s * self._tokens_ahead(served.level, late_s) + work_s
+        ahead, tokens = self._tokens_ahead(served.level, now, late_s), sequence.remaining - sequence.hits
+        best_s = self._learned.forecast.efficient_step(1.0)[1]  # of a token
+        if request.arrival_s + tokens * best_s > late_s:
+            return served  # an idle engine would be late too: to come again would mend nothing
+        token_s = (self._token_s if ahead else 0.0) or best_s
+        work_s, first_token_s = tokens * token_s, (ahead + tokens) * token_s
         if not came_back:
             first_token_s += self._bookings.seconds(served.level, now, late_s)
         if now + first_token_s <= late_s:
@@ -69,18 +71,20 @@ class Admission:
             return Refused(request.id, now, Refusal.NEVER_FITS, text)
         if queued + choices > limits.max_queued:
             text = f"{queued} sequences are queued; the limit is {limits.max_queued}"
-            return Refused(request.id, now, Refusal.OVERLOADED, text, full_queue_s)
+            waiting, level = self._residency.waiting, self._learned.known[request.service_class].level
+            place_s = self._token_s * sum(s.remaining for s in waiting) / max(len(waiting), 1)
+            wait_s = (queued + choices - limits.max_queued) * place_s
+            again_s = self._bookings.book(now, wait_s, level, choices * place_s, request.prompt)
+            return Refused(request.id, now, Refusal.OVERLOADED, text, again_s)
         return None
 
     @property
     def _token_s(self) -> float:
-        """Of a prompt, at the rate of late; a guess where nothing was seen yet."""
-        if self._seconds:
-            return self._seconds / max(self._tokens, least_tokens)
-        return self._learned.forecast.efficient_step(1.0)[1]
+        """Of a prompt, at the rate of late; 0 where nothing was seen yet."""
+        return self._seconds / max(self._tokens, least_tokens)
 
-    def _tokens_ahead(self, level: int, late_s: float) -> int:
-        """Of prompts that a newcomer must not hold up: its seniors', and of equals that are due before it."""
+    def _tokens_ahead(self, level: int, now: float, late_s: float) -> int:
+        """Of prompts ahead of a newcomer: its seniors', and equals' due before it that are not late."""
         prompts = [s for s in (*self._residency.running, *self._residency.waiting) if s.remaining > 1]
         dues = ((s, first_due_s(s.targets, s.request.arrival_s, 0.0)) for s in prompts if s.level <= level)
-        return sum(s.remaining - s.hits for s, due_s in dues if s.level < level or due_s <= late_s)
+        return sum(s.remaining - s.hits for s, due_s in dues if s.level < level or now < due_s <= late_s)

@@ -100,8 +100,7 @@ class Forecast:
 
     def efficient_step(self, share: float) -> tuple[float, float]:
         """(seconds, seconds a token) of the shortest step whose prompt goes at `share` of the best rate."""
-        took_s = [self.seconds(Load(n, 1, 0, n * n // 2)) for n in self.knots]  # with a knot's tokens
-        steps = [(step_s, step_s / n) for step_s, n in zip(took_s, self.knots, strict=True)]
+        steps = [(s := self.seconds(Load(n, 1, 0, n * n // 2)), s / n) for n in self.knots]
         best_s = min(token_s for _, token_s in steps)
         return min(step for step in steps if share * step[1] <= best_s)
 

@@ -10,8 +10,9 @@ from headway.core.slo import ServiceClass, pace_s
 
 kept_outputs = 128  # of the last answers, for their 90th percentile
 first_output = 256.0  # tokens; before any answer has ended
-tight = 1.25  # a pace nearer to the bare step governs nothing: to chase it would stop everyone else
+tight = 1.2  # a pace nearer to the bare step governs nothing: to chase it would stop everyone else
 bare = Load(1, 1, 64, 0)  # the lightest decode there is
+bare_gain = 0.1  # how far what is known of it moves at a review
 surely_over, surely_under = 1.05, 0.95  # shares of a target: infeasible from the one on, until the other
 
 
@@ -29,7 +30,7 @@ class Record:  # of one class
         self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
         self.shortest_output = float(ranked[0])
 
-    def gap(self, late: bool) -> None:
+    def gap(self, late: bool) -> None:  # late, but no mishap that no shorter steps would mend
         self.gaps += 1
         self.late_gaps += late
 
@@ -41,8 +42,8 @@ class Learned:
         self.known: dict[str, ServiceClass] = {}  # also what is no more: who asked for it may yet come
         self.retune(classes)
         self.infeasible: tuple[tuple[str, str], ...] = ()  # (class, target)
-        self.steps = 0
-        self.last_step_s = self.least_gap_s = 0.0  # no stream is kept to less than the latter
+        self.steps, self.last_step_s = 0, 0.0
+        self.bare_s = 0.0  # of the lightest step, a running mean: no stream is kept to less
 
     def retune(self, classes: Mapping[str, ServiceClass]) -> None:
         self.classes = classes
@@ -54,12 +55,12 @@ class Learned:
         self.last_step_s = step_s
         if self.steps % reviewed_every == 0:
             bare_s = self.forecast.seconds(bare)
-            self.least_gap_s = bare_s / surely_over
-            self.infeasible = tuple(pair for name in self.classes for pair in self._infeasible(name, bare_s))
+            self.bare_s += (bare_s - self.bare_s) * (bare_gain if self.bare_s else 1.0)
+            self.infeasible = tuple(pair for name in self.classes for pair in self._infeasible(name))
 
-    def _infeasible(self, name: str, bare_s: float) -> Iterator[tuple[str, str]]:
+    def _infeasible(self, name: str) -> Iterator[tuple[str, str]]:
         """Its targets that an idle engine misses: below a bare decode step, or an answer of such steps."""
-        needed = (bare_s, bare_s, bare_s * self.records[name].shortest_output)
+        needed = (self.bare_s, self.bare_s, self.bare_s * self.records[name].shortest_output)
         names = ("ttft", "itl", "deadline")
         for target, least_s, s in zip(names, needed, self.classes[name].targets, strict=True):
             over = surely_under if (name, target) in self.infeasible else surely_over
@@ -69,4 +70,4 @@ class Learned:
     def pace_s(self, name: str) -> float:
         """The gap between tokens that keeps a class's promise. inf: it has none, or one nobody can keep."""
         gap_s = pace_s(self.known[name].targets, self.records[name].output_p90)
-        return gap_s if gap_s > tight * self.least_gap_s else inf
+        return gap_s if gap_s > tight * self.bare_s else inf

@@ -60,6 +60,7 @@ class Residency:
         return names
 
     def enqueue(self, sequence: Sequence) -> None:
+        self.look_up(sequence)
         insort(self.waiting, sequence, key=_by_seniority)
 
     def join(self, sequence: Sequence) -> Joined | None:

@@ -19,13 +19,15 @@ from headway.core.learned import Record
 from headway.core.slo import Overload, ServiceClass, is_missed, next_due_s
 from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, Reason, Request, Shares, Token
 
+aged_share = 0.7  # of max_wait_s: who is late and has no token then comes before everyone else
+
 
 class Sequence:
     __slots__ = (
-        "account", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s", "ended",
-        "expires_s", "first_token_s", "granted", "held_back", "hits", "id", "known", "last", "last_token_s",
-        "late_gap_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record", "request",
-        "sampling", "scored", "seniority", "service_class", "targets", "tokens",
+        "account", "aged_s", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s",
+        "ended", "expires_s", "first_token_s", "granted", "held_back", "hits", "id", "known", "last",
+        "last_token_s", "late_gap_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record",
+        "request", "sampling", "scored", "seniority", "service_class", "targets", "tokens",
     )  # fmt: skip
 
     def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
@@ -66,6 +68,7 @@ class Sequence:
         accepts = service_class.on_overload is Overload.ACCEPT  # whatever comes, its deadline passed or not
         waits_s = min(service_class.max_wait_s or inf, inf if accepts else self.targets.deadline_s or inf)
         self.expires_s = self.request.arrival_s + waits_s  # unless it has begun
+        self.aged_s = self.request.arrival_s + aged_share * (service_class.max_wait_s or inf)
 
     @property
     def remaining(self) -> int:
@@ -132,7 +135,7 @@ class Sequence:
             if self.first_token_s is None:
                 self.first_token_s = at_s
             elif self.late_gap_s:
-                self.record.gap(at_s - self.last_token_s > self.late_gap_s)
+                self.record.gap(self.late_gap_s < at_s - self.last_token_s < 2.0 * self.late_gap_s)
             self.last_token_s = at_s
             logprob = outcome.logprobs[i] if outcome.logprobs else None
             events.append(Token(request.id, choice, token, at_s, logprob))

@@ -58,6 +58,7 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         outlook = self._outlook()
+        self._ledger.look(outlook.now_s)
         yield from self._own_counts()
         yield from self._own_state(outlook)
         yield from self._own_latencies()

@@ -184,11 +184,16 @@ class Ledger:
         if event.output_tokens > 1:
             latencies.tpot.observe(decode_s / (event.output_tokens - 1))
 
+    def look(self, now_s: float) -> None:
+        """At who pays: after steps, and for whoever asks, since an idle engine makes none."""
+        infeasible = () if self.last_step is None else self.last_step.infeasible
+        self.paying.look(self.classes, self.kept, infeasible, now_s)
+        self._teller.paying({name: self.kept[name].of_late(now_s) for name in self.paying.names})
+
     def _step(self, event: Stepped) -> None:
         self.last_step = event
         self._teller.infeasible(event.infeasible)
-        self.paying.look(self.classes, self.kept, event.infeasible, event.at_s)
-        self._teller.paying({name: self.kept[name].of_late(event.at_s) for name in self.paying.names})
+        self.look(event.at_s)
         self.stands(
             Standing(
                 event.running, event.blocks_free, event.blocks_cached, event.blocks_used, event.slots_unused

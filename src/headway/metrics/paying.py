@@ -11,7 +11,7 @@ from headway.core.slo import ServiceClass
 from headway.metrics.promises import Kept
 
 pays_below, recovered_above = 0.95, 0.97  # attainment of late
-least_requests = 20  # of late: fewer say nothing new
+least_requests = 20  # of late: fewer are no reason to say so
 looked_every_s = 1.0
 
 
@@ -40,8 +40,6 @@ class Paying:
 
     def _pays(self, name: str, kept: Kept, now_s: float) -> bool:
         paid, share = name in self.names, kept.of_late(now_s)
-        if share.attainment is None:
+        if share.attainment is None or (share.requests < least_requests and not paid):
             return False
-        if share.requests < least_requests:
-            return paid
         return share.attainment < (recovered_above if paid else pays_below)

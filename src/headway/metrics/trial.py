@@ -4,14 +4,14 @@ Owns the statistic of docs/definitions.md. Pure; what follows from it is for who
 """
 
 from collections.abc import Mapping, Sequence
-from math import inf, sqrt
+from math import comb, inf
 from typing import NamedTuple
 
 from headway.core.slo import NO_TARGETS, ServiceClass, Targets
 from headway.metrics.promises import Outcome, Share
 
-least_requests = 20  # in each window: fewer say nothing
-standard_errors = 2.0  # of the difference: a smaller fall may be chance
+by_chance = 1e-3  # a fall that chance brings about more often than this is none
+at_once_by_chance = 1e-5  # while the window runs: one looks at it often
 _rounding = 1e-9
 
 OUTCOMES = ("kept", "replaced", "rolled_back")  # of live changes
@@ -49,16 +49,25 @@ class Compared(NamedTuple):
 
     @property
     def tells(self) -> bool:
-        return min(self.before.requests, self.after.requests) >= least_requests
+        """Whether there were enough requests to see it if none of those after had been good."""
+        return chance(self.before, Share(self.after.requests, 0)) < by_chance
 
-    def fell(self, tolerance: float) -> bool:
+    def fell(self, tolerance: float, by_chance: float = by_chance) -> bool:
         """By more than is tolerated, and by more than chance explains."""
         before, after = self.before.attainment, self.after.attainment
-        if before is None or after is None or not self.tells:
+        if before is None or after is None or before - after <= tolerance + _rounding:
             return False
-        both = (self.before.good + self.after.good) / (self.before.requests + self.after.requests)
-        spread = sqrt(both * (1 - both) * (1 / self.before.requests + 1 / self.after.requests))
-        return before - after > max(tolerance, standard_errors * spread) + _rounding
+        return chance(self.before, self.after) < by_chance
+
+
+def chance(before: Share, after: Share) -> float:
+    """How often so few good ones, or fewer, are among those after if nothing has changed: Fisher's exact
+    test, one-sided."""
+    good = before.good + after.good
+    ways = (
+        comb(after.requests, n) * comb(before.requests, good - n) for n in range(after.good + 1) if n <= good
+    )
+    return sum(ways) / comb(before.requests + after.requests, good)
 
 
 def yardstick(old: ServiceClass, new: ServiceClass) -> Targets:

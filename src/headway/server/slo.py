@@ -6,7 +6,7 @@ from headway.core.slo import ServiceClass, Targets
 from headway.metrics.ledger import Ledger
 from headway.metrics.promises import SLOS, Kept, Share, recent_s
 from headway.metrics.telling import infeasible_words
-from headway.metrics.trial import least_requests
+from headway.metrics.trial import by_chance
 from headway.server.tuned import Tuned
 from headway.server.tuning import LiveChange, Tuning
 
@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 
 def slo_json(ledger: Ledger, tuning: Tuning, now_s: float) -> Json:
+    ledger.look(now_s)
     step = ledger.last_step
     infeasible = () if step is None else step.infeasible
     return {
@@ -53,7 +54,7 @@ def live_json(change: LiveChange, tuning: Tuning) -> Json:
         else {
             "window_s": rule.window_s,
             "tolerance": rule.tolerance,
-            "least_requests": least_requests,
+            "by_chance": by_chance,
             "to": {
                 **_tuned(change.back_to.without(change.now)),
                 "remove": [name for name in change.now.classes if name not in change.back_to.classes],

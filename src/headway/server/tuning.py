@@ -14,7 +14,7 @@ from enum import StrEnum
 from math import inf
 
 from headway.metrics.ledger import Ledger
-from headway.metrics.trial import Compared, Rule, Stretch, compare, least_requests
+from headway.metrics.trial import Compared, Rule, Stretch, at_once_by_chance, by_chance, compare
 from headway.server.door import now_s
 from headway.server.engine_client import EngineClient
 from headway.server.listening import EngineGone
@@ -23,6 +23,9 @@ from headway.server.settings import ServerSettings
 from headway.server.tuned import Tuned, asked_for, rule_of
 
 log = logging.getLogger("headway.slo")
+
+looked_every_s = 1.0  # while a change is on trial
+most_windows = 3  # a trial goes on for so long while a class had too few requests to judge by
 
 
 class State(StrEnum):
@@ -126,20 +129,28 @@ class Tuning:
     async def _follow(self, change: LiveChange, rule: Rule) -> None:
         try:
             await asyncio.shield(change.applied)  # it is not ours alone to cancel
-            await self._sleep(rule.window_s)
-            self._judge(change, rule)
+            while change.state is State.TRIAL:
+                await self._sleep(min(looked_every_s, rule.window_s))
+                self._judge(change, rule, self._clock() - change.applied.result())
         except EngineGone:
             return  # with the engine all has ended, and that is told elsewhere
         except Exception:
             log.exception("live change %d stays unjudged by a mistake of ours", change.number)
 
-    def _judge(self, change: LiveChange, rule: Rule) -> None:
-        change.compared = self.compared(change)
-        fallen = [_fall_in_words(each) for each in change.compared if each.fell(rule.tolerance)]
-        if not fallen:
-            return self._settle(change, State.KEPT, _kept_in_words(change.compared, rule))
-        self._put(change.back_to)
-        return self._settle(change, State.ROLLED_BACK, f"within {rule.window_s:g} s {'; '.join(fallen)}")
+    def _judge(self, change: LiveChange, rule: Rule, trial_s: float) -> None:
+        """What is certain is done at once, the rest when the window is over, or enough has come to tell."""
+        compared = self.compared(change)
+        over = trial_s >= rule.window_s
+        chance = by_chance if over else at_once_by_chance
+        fallen = [_fall_in_words(each) for each in compared if each.fell(rule.tolerance, chance)]
+        told = all(each.tells or not each.before.requests for each in compared)
+        if fallen:
+            change.compared = compared
+            self._put(change.back_to)
+            self._settle(change, State.ROLLED_BACK, f"within {trial_s:.0f} s {'; '.join(fallen)}")
+        elif over and (told or trial_s >= most_windows * rule.window_s):
+            change.compared = compared
+            self._settle(change, State.KEPT, _kept_in_words(compared, rule))
 
     def _settle(self, change: LiveChange, state: State, why: str) -> None:
         if self._following is not None and state is State.REPLACED:
@@ -169,7 +180,7 @@ def _kept_in_words(compared: list[Compared], rule: Rule) -> str:
     judged, silent = ([each.name for each in compared if each.tells is tells] for tells in (True, False))
     words = [f"no fall by more than {100 * rule.tolerance:g} points: {', '.join(judged)}"] if judged else []
     if silent:
-        words.append(f"too few requests to judge by, under {least_requests}: {', '.join(silent)}")
+        words.append(f"too few requests to judge by: {', '.join(silent)}")
     return "; ".join(words) or "no class promises anything to judge by"
 
 

@@ -1,21 +1,20 @@
 """The classes' targets drive every step: its length, its order, how many run. It is as long as the tightest
 stream's slack allows, by the forecast. Into it come, in this order, the streams that keep their promise; the
-prompts that can still be in time; what is late; and, while it stays well below that, lower levels. A
+prompts that can still be in time; what is late and, in turns with it, lower levels, which stay well below. A
 guard on how much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
 
 from collections.abc import Sequence as Ordered
 from itertools import islice
 from math import inf
 
-from headway.core.learned import Learned
+from headway.core.learned import Learned, tight
 from headway.core.policies.draft import Draft
 from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
 most_considered = 128  # of those that wait
-aged_share = 0.7  # of max_wait_s: from then on a request comes before everything else
-patience_s = 30.0  # so long after its arrival, the oldest that has no token comes first, too, bit by bit
+patience_s = 30.0  # nobody waits for longer without some of each step
 late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
@@ -31,31 +30,31 @@ class Adaptive(Policy):
         draft = Draft(view, now, self._share)
         expired = tuple(s for s in view.waiting if s.expires_s <= now and not s.begun)
         waiting = [s for s in _considered(view.waiting, now) if s.expires_s > now or s.begun]
-        aged = _aged([*prompting(view), *waiting], now) or [s for s in waiting if s is view.owed]
-        for sequence in aged:
-            draft.add_aged(sequence)
-        rest = [s for s in (*prompting(view), *waiting) if s not in aged]
-        in_time, late = in_order([draft.job(s) for s in rest], now)
+        prompts = [*prompting(view), *waiting]
+        in_time, late = in_order([draft.job(s) for s in prompts], now)
+        aged = [job for job in late if job.sequence.aged_s <= now and job.sequence.first_token_s is None]
+        late = [job for job in late if job not in aged]
         lower = [job for job in in_time if job.sequence.level > draft.top]
-        for job in in_time[: len(in_time) - len(lower)]:
+        for job in (*aged, *in_time[: len(in_time) - len(lower)]):
             draft.add_in_time(job)
-        # In turns: neither keeps the other waiting for ever.
         draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
-        self._review(view.learned)
+        for sequence in _overdue(prompts, view.owed, now):
+            draft.add_overdue(sequence)
+        self._review(view.learned, draft.top)
         wake_s = min((s.expires_s for s in waiting if s.expires_s < inf and not s.begun), default=None)
         return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
 
-    def _review(self, learned: Learned) -> None:
+    def _review(self, learned: Learned, top: int) -> None:
         """Steps become shorter, and fewer may run, while more gaps are late than should be, whatever the
-        forecast said; and the other way round."""
-        changes = []
-        for name in learned.classes:
-            record, (gaps, late) = learned.records[name], self._seen.get(name, (0, 0))
+        forecast said; and the other way round. By the classes that steps are made for."""
+        change = 0.0
+        for name, each in learned.classes.items():
+            record = learned.records[name]
+            gaps, late = self._seen.get(name, (record.gaps, record.late_gaps))
             self._seen[name] = record.gaps, record.late_gaps
-            if record.gaps > gaps and (name, "itl") not in learned.infeasible:
-                changes.append(late_share * (record.gaps - gaps) - (record.late_gaps - late))
-        share = self._share + guard_gain * min(changes, default=0.0)
-        self._share = min(most_share, max(least_share, share))
+            if each.level <= top and (each.itl_p95_s or 0.0) > tight * learned.bare_s:
+                change += late_share * (record.gaps - gaps) - (record.late_gaps - late)
+        self._share = min(most_share, max(least_share, self._share + guard_gain * change))
 
 
 def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
@@ -66,8 +65,8 @@ def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
     return [*(waiting[:half] if others else waiting), *islice(timely, half)]
 
 
-def _aged(sequences: list[Sequence], now: float) -> list[Sequence]:
-    """Whose class lets nobody wait so long; and of the others who has waited longest, if for long."""
-    unserved = sorted((s.request.arrival_s, s.id, s) for s in sequences if s.first_token_s is None)
-    aged = [s for at_s, _, s in unserved if now - at_s >= aged_share * (s.service_class.max_wait_s or inf)]
-    return aged or [s for at_s, _, s in unserved[:1] if now - at_s > patience_s]
+def _overdue(prompts: list[Sequence], owed: Sequence | None, now: float) -> list[Sequence]:
+    """For whom others have given up their blocks; and who has waited longest, if for long."""
+    unserved = (s for s in prompts if s.first_token_s is None)
+    oldest = min(unserved, key=lambda s: s.request.arrival_s, default=None)
+    return [s for s in prompts if s is owed or (s is oldest and now - s.request.arrival_s > patience_s)]

@@ -7,6 +7,7 @@ from itertools import accumulate
 from math import inf
 
 from headway.core.forecast import Load
+from headway.core.learned import tight
 from headway.core.policies.preference import Ranking, View, decoding
 from headway.core.policies.urgency import Job
 from headway.core.sequence import Sequence
@@ -14,13 +15,11 @@ from headway.core.slo import first_due_s
 
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
-aged_step_share = 0.05  # of a step: what one that is late for good gets, in the end
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
 rest_slack, least_in_time = 0.6, 0.75  # of the slack: for lower levels; for prompts in time, whatever is late
 lately_s = 30.0  # a class that had a request since then is reckoned with
-usual_share = 1.1  # of a step of decodes alone: what a stream with a deadline gets, for it governs the steps
 
 
 class Draft:
@@ -33,9 +32,9 @@ class Draft:
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
-        top = [s for s in decodes if s.level == self.top]
-        firm = [s for s in top if not s.missed]
-        riders = [s for s in top if s.missed and s.targets.itl_s and not s.targets.deadline_s]
+        firm = [s for s in decodes if s.level == self.top and not s.missed]
+        late = (s for s in decodes if s.level == self.top and s.missed)
+        riders = [s for s in late if s.targets.itl_s and not s.targets.deadline_s]
         kept = {s.id for s in (*firm, *riders)}
         self._loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
@@ -58,7 +57,7 @@ class Draft:
 
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
-        least_s = self._learned.least_gap_s  # whoever is due sooner minds in vain
+        least_s = tight * self._learned.bare_s  # whoever is due sooner minds in vain
         minding = [s for s in streams if least_s <= s.due_s - s.last_token_s < inf]
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
         return min(ends_s, default=inf) - self._now
@@ -66,7 +65,7 @@ class Draft:
     def _arrival_s(self) -> float:
         """The longest step where no stream's slack says otherwise."""
         targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
-        tightest_s = min((s for s in targets_s if s >= self._learned.least_gap_s), default=inf)
+        tightest_s = min((s for s in targets_s if s >= self._learned.bare_s), default=inf)
         return max(arrival_share * tightest_s, self._forecast.efficient_step(efficient_share)[0])
 
     def _tightest_pace_s(self) -> float:
@@ -79,20 +78,11 @@ class Draft:
         """A prompt, or text that is computed again, with its deadline and its work."""
         due_s = sequence.due_s
         if sequence.first_token_s is None:
-            decode_s = usual_share * self._bare_s * sequence.expected_tokens
+            decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
         # A token comes at the end of its step, not when its work is done.
         due_s = inf if sequence.missed else due_s - self._fill_s
         return Job(sequence, due_s, (sequence.remaining - sequence.hits) * self._token_s)
-
-    def add_aged(self, sequence: Sequence) -> None:
-        """One that has waited for too long: some in every step, slack or none; as much as the promises leave
-        if its class says how long it may wait."""
-        within_s = max(self._fill_s, self._floor_s)
-        if sequence.service_class.max_wait_s is None:
-            within_s = self._bare_s + aged_step_share * self._fill_s
-        count = self._forecast.most_tokens(self._load, sequence.granted, sequence.remaining, within_s)
-        self._add(sequence, max(count, min(sequence.remaining, least_chunk)))
 
     def add_in_time(self, job: Job) -> None:
         pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
@@ -107,6 +97,11 @@ class Draft:
         for job in jobs:
             within_s = self._fill_s if job.sequence.level == self.top else self._rest_s
             self._add_prompt(job.sequence, within_s, entry_s)
+
+    def add_overdue(self, sequence: Sequence) -> None:
+        """A sixteenth more than all others get in this step, slack or none, if nobody gave it more."""
+        if all(s is not sequence for s, _ in self._ranking):
+            self._ranking.insert(0, (sequence, max(least_chunk, self._load.tokens // 16)))
 
     def _add_streams(self, streams: list[Sequence], within_s: float) -> None:
         """Whoever has been longest without a token first, as many as there is time for."""
@@ -130,15 +125,13 @@ class Draft:
 
     def _add_prompt(self, sequence: Sequence, within_s: float, decode_s: float) -> None:
         """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
-        if not sequence.blocks and not self._may_enter(sequence, decode_s):
-            return
         room = min(sequence.remaining, self._view.max_step_tokens - self._load.tokens)
-        count = self._forecast.most_tokens(self._load, sequence.granted, room, within_s)
-        if count >= min(room, least_chunk) or not self._load.tokens:
-            self._add(sequence, max(count, min(room, least_chunk)))
-
-    def _add(self, sequence: Sequence, count: int) -> None:
-        if count > 0:
+        some = min(room, least_chunk)
+        fits = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, some)) <= within_s
+        if room <= 0 or (self._load.tokens and not fits):
+            return
+        if sequence.blocks or self._may_enter(sequence, decode_s):
+            count = max(self._forecast.most_tokens(self._load, sequence.granted, room, within_s), some)
             self._entering += not sequence.blocks
             self._ranking.append((sequence, count))
             self._load = self._load.and_slice(sequence.granted, count)
