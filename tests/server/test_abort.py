@@ -1,5 +1,7 @@
 """An abort: those that are named end, and their clients are told; blocks come back, the others go on."""
 
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -183,6 +185,21 @@ def test_what_would_hold_a_shutdown_up_can_be_ended() -> None:
         wait_for(lambda: server.get("/ready").status_code == 503)
         assert abort(server, all=True)["aborted"] == 2
         assert server.wait() == 0
+
+
+def test_while_the_engine_hangs_clients_are_told_and_their_blocks_come_back_when_it_goes_on() -> None:
+    settings = {"admin_key": "master"}
+    with scripted_server(settings, Scripted(step_s=0.01)) as server, open_streams(server, 2) as streams:
+        os.kill(server.engine_pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: server.get("/ready").json()["status"] == "hung")
+            assert abort(server, all=True)["aborted"] == 2
+            assert {events_of(stream)[-1]["error"]["code"] for stream in streams} == {"aborted"}
+        finally:
+            os.kill(server.engine_pid, signal.SIGCONT)
+        wait_for(lambda: idle(server))
+        assert_whole(server)
+        assert server.metrics()[by_admin] == 2
 
 
 # ---- who may, and how it is asked
