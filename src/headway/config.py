@@ -213,7 +213,7 @@ class Settings:
         None,
         _text("KEY"),
         "Server",
-        "Key that may change classes and policy while it runs; best set as HEADWAY_ADMIN_KEY.",
+        "Key for live changes, drain and abort; best set as HEADWAY_ADMIN_KEY.",
         "no such call is taken",
     )
     record: str | None = _setting(

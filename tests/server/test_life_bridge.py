@@ -11,7 +11,7 @@ import pytest
 from headway.core.types import Accepted, Cancel, Request, Sampling, Stepped, Token
 from headway.metrics.ledger import Ledger, Standing
 from headway.server.engine_client import EngineClient, EngineState
-from headway.server.listening import EngineGone
+from headway.server.listening import Aborted, EngineGone
 from headway.server.wire import (
     Facts,
     Failed,
@@ -151,6 +151,24 @@ def test_an_engine_with_nothing_to_do_is_not_hung() -> None:
             assert client.state is EngineState.READY
 
     play(story, step_limit_s=0.2)
+
+
+def test_who_is_aborted_reads_what_there_was_and_the_engine_is_told_once() -> None:
+    async def story(client: EngineClient, engine: socket.socket) -> None:
+        engine.send(loaded)
+        await until(lambda: client.facts is not None)
+        listening = client.submit([request])
+        engine.send(events_frame([Accepted(1, 1.0, "chat"), Token(1, 0, 5, 1.5)]))
+        await until(lambda: listening.begun)
+        assert [client.abort(listening), client.abort(listening)] == [True, False]
+        listening.close()
+        assert len(await listening.next()) == 2
+        with pytest.raises(Aborted):
+            await listening.next()
+        sent = request_frame(request) + to_frame(Withdraw(Cancel(1)))
+        assert await asyncio.get_running_loop().sock_recv(engine, 1 << 16) == sent
+
+    play(story)
 
 
 def test_requests_and_cancels_go_out_in_order() -> None:

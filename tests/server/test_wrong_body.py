@@ -3,17 +3,17 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from headway.server.body import most_values, parse
 from headway.server.errors import ApiError
 from headway.server.sampling import check_fields
-from headway.server.schema import Body, Chat, Completion, Detokenize, Tokenize
+from headway.server.schema import Abort, Chat, Completion, Detokenize, Tokenize
 from headway.server.validation import unknown_fields, validate
 from headway.server.wire import Facts
 
 many = 3_000
-wrong_lists: list[tuple[type[Body], dict[str, Any]]] = [
+wrong_lists: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (Chat, {"messages": [1] * many}),
     (Chat, {"messages": [{"role": "user", "content": [1] * many}]}),
     (Chat, {"messages": [{"role": "user", "content": [{"type": "text", "text": 1}] * many}]}),
@@ -21,6 +21,7 @@ wrong_lists: list[tuple[type[Body], dict[str, Any]]] = [
     (Chat, {"messages": [{"role": "user", "content": [{"type": "text", **dict.fromkeys("abcdefgh", 1)}]}]}),
     (Tokenize, {"messages": [{"role": "user", "content": [1] * many}]}),
     (Detokenize, {"tokens": ["1"] * many}),
+    (Abort, {"ids": [1] * 1_024}),
     (Completion, {"prompt": "a", "stop_token_ids": ["1"] * many}),
     (Completion, {"prompt": "a", "metadata": {str(i): 1 for i in range(many)}}),
     (Completion, {"prompt": ["a"] * many}),
@@ -30,7 +31,9 @@ wrong_lists: list[tuple[type[Body], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("kind", "body"), wrong_lists, ids=lambda value: str(value)[:60])
-def test_a_wrong_list_is_searched_for_its_first_mistake_only(kind: type[Body], body: dict[str, Any]) -> None:
+def test_a_wrong_list_is_searched_for_its_first_mistake_only(
+    kind: type[BaseModel], body: dict[str, Any]
+) -> None:
     with pytest.raises(ValidationError) as raised:
         kind.model_validate(body)
     assert raised.value.error_count() <= 3  # one for each way to read the field

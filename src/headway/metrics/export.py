@@ -76,10 +76,12 @@ class _Collector:
         yield counter("headway:finished", "Sequences ended.", ("class", "reason"), finished)
         refused = [((name, reason), count) for (name, reason), count in ledger.refused.items()]
         yield counter("headway:rejected", "Requests refused by the engine.", ("class", "reason"), refused)
-        causes = {Reason.CANCELLED: "cancelled", Reason.ERROR: "failed", Reason.EXPIRED: "expired"}
+        ended = _ended(ledger)
         aborted = [
-            ((cause,), sum(count for (_, reason), count in ledger.finished.items() if reason is ended))
-            for ended, cause in causes.items()
+            (("cancelled",), ended[Reason.CANCELLED] - ledger.aborted_choices),
+            (("admin",), ledger.aborted_choices),
+            (("failed",), ended[Reason.ERROR]),
+            (("expired",), ended[Reason.EXPIRED]),
         ]
         yield counter("headway:aborted", "Sequences ended before their time.", ("cause",), aborted)
         for name, help, value in (
@@ -141,9 +143,7 @@ class _Collector:
             ("vllm:prefix_cache_hits", "Prompt tokens found computed.", ledger.prefix_hit_tokens),
         ):
             yield counter(name, help, _vllm_labels, [(labels, value)])
-        totals = dict.fromkeys(Reason, 0)
-        for (_, reason), count in ledger.finished.items():
-            totals[reason] += count
+        totals = _ended(ledger)
         ended = [((*labels, _vllm_reasons[reason]), count) for reason, count in totals.items()]
         yield counter("vllm:request_success", "Sequences ended.", (*_vllm_labels, "finished_reason"), ended)
 
@@ -175,6 +175,14 @@ _vllm_latencies: tuple[tuple[str, str, Pick], ...] = (
     ("vllm:request_prefill_time_seconds", "First step to first token.", lambda each: each.prefill),
     ("vllm:request_decode_time_seconds", "First token to end.", lambda each: each.decode),
 )
+
+
+def _ended(ledger: Ledger) -> dict[Reason, int]:
+    """Sequences of all classes."""
+    totals = dict.fromkeys(Reason, 0)
+    for (_, reason), count in ledger.finished.items():
+        totals[reason] += count
+    return totals
 
 
 def _merged(histograms: list[Histogram]) -> Histogram:

@@ -57,6 +57,7 @@ class OpenRequest:
     choices: int  # that have not ended
     course: Course
     token_s: "defaultdict[int, array[float]]" = field(default_factory=_stamps)  # of tokens, by choice
+    aborted: bool = False  # by an operator, though its end may have come first
 
 
 class Latencies:
@@ -88,6 +89,7 @@ class Ledger:
         self.latencies: dict[str, Latencies] = {}  # by class
         self.accepted: Counter[str] = Counter()  # choices, by class
         self.finished: Counter[tuple[str, Reason]] = Counter()  # choices, by class and reason
+        self.aborted_choices = 0  # of those that were cancelled: by an operator
         self.refused: Counter[tuple[str, str]] = Counter()  # requests, by class and reason
         self.prompt_tokens = 0
         self.output_tokens = 0  # all that were made
@@ -116,6 +118,10 @@ class Ledger:
             request.arrival_s, name, promised, prompt_tokens, request.choices, course
         )
         self.latencies.setdefault(request.service_class, Latencies())
+
+    def aborted(self, request_id: int) -> None:
+        """What cancels come of it from now on are an operator's."""
+        self.open[request_id].aborted = True
 
     def add(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -149,6 +155,7 @@ class Ledger:
     def _finish(self, event: Finished) -> None:
         request = self.open[event.request_id]
         self.finished[request.service_class, event.reason] += 1
+        self.aborted_choices += request.aborted and event.reason is Reason.CANCELLED
         self.wasted_tokens += len(request.token_s.get(event.choice, ())) - event.output_tokens
         if event.reason in whole and event.output_tokens:
             self._observe_whole(request, event)

@@ -1,11 +1,11 @@
 """A generation turned into bytes: one JSON answer, or a stream of server-sent events.
 
-Owns the order of a stream, and that its generation is closed whatever it ends by. Shapes are `shapes.py`'s.
+Owns the order of a stream, and that what it needed is closed whatever it ends by. Shapes are `shapes.py`'s.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -71,8 +71,14 @@ class EventStream(Response):
     """Streams a generation that has started. The client's leaving ends it at once."""
 
     def __init__(
-        self, generation: Generation, shape: Shape, options: StreamOptions | None, ping_s: float
+        self,
+        generation: Generation,
+        shape: Shape,
+        options: StreamOptions | None,
+        ping_s: float,
+        until_answered: ExitStack,
     ) -> None:
+        """`until_answered` is closed at the end."""
         super().__init__(media_type="text/event-stream", headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._generation = generation
@@ -80,13 +86,14 @@ class EventStream(Response):
         self._usage_at_end = options is not None and bool(options.include_usage)
         self._usage_always = options is not None and bool(options.continuous_usage_stats)
         self._ping_s = ping_s
+        self._until_answered = until_answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             with suppress(ClientDisconnect):  # an answer has begun: there is no other to give
                 await while_connected(Request(scope, receive), self._send(send))
         finally:
-            self._generation.close()
+            self._until_answered.close()
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

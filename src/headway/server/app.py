@@ -4,6 +4,7 @@ from fastapi import FastAPI, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from headway.server.admin_routes import admin_routes
 from headway.server.errors import answer_errors
 from headway.server.generate_routes import generate_routes
 from headway.server.guard import Guard
@@ -18,7 +19,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Headway", version=services.version, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for routes in (generate_routes, model_routes, slo_routes, state_routes):
+    for routes in (generate_routes, model_routes, slo_routes, admin_routes, state_routes):
         app.include_router(routes(services))
     answer_errors(app)
 

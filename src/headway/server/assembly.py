@@ -14,6 +14,7 @@ from headway.metrics.ledger import Ledger
 from headway.server.door import Door, now_s
 from headway.server.engine_client import EngineClient
 from headway.server.engine_process import EngineProcess
+from headway.server.open_exchanges import OpenExchanges
 from headway.server.record import Recorder
 from headway.server.services import Services
 from headway.server.settings import ServerSettings
@@ -50,6 +51,7 @@ async def connected(
             yield Services(
                 settings=settings,
                 client=client,
+                open_exchanges=OpenExchanges(client),
                 door=Door(client, tokenizer, template, threads, settings.seed),
                 threads=threads,
                 exposition=exposition(ledger, settings.model, outlook),

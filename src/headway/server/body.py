@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from headway.server.errors import ApiError
@@ -18,6 +19,10 @@ JsonObject = dict[str, Any]
 most_values = 1 << 19  # of one body. Reading them holds every thread up, so their number bounds how long
 
 _surrogate = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 async def read_bytes(request: Request, most_bytes: int, timeout_s: float) -> bytes:

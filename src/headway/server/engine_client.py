@@ -14,7 +14,7 @@ from enum import StrEnum
 from headway.core.slo import ServiceClass
 from headway.core.types import Cancel, Event, Finished, Refused, Request, Retuned, Stepped
 from headway.metrics.ledger import Ledger
-from headway.server.listening import EngineGone, Listening
+from headway.server.listening import Aborted, EngineGone, Listening
 from headway.server.record import Recorder
 from headway.server.wire import (
     BadFrame,
@@ -63,13 +63,14 @@ class EngineClient:
         """`step_limit_s`: an executor that takes longer for a batch counts as hung."""
         self.facts: Facts | None = None
         self.failure: str | None = None  # what the engine said before it ended
+        self.drained = False  # nothing new is taken, until that is taken back
+        self.ending = False  # nor will it ever be again
         self.gone = asyncio.Event()
         self.ready = asyncio.Event()  # set also when it will never be
         self._told = told
         self._ledger = ledger
         self._record = record
         self._step_limit_s = step_limit_s
-        self._draining = False
         self._closed_for: str | None = None  # why nothing is handed in any more
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -88,7 +89,7 @@ class EngineClient:
             return EngineState.STARTING
         if self._hang() is not None:
             return EngineState.HUNG
-        return EngineState.DRAINING if self._draining else EngineState.READY
+        return EngineState.DRAINING if self.drained or self.ending else EngineState.READY
 
     @property
     def trouble(self) -> str | None:
@@ -129,6 +130,16 @@ class EngineClient:
         """Crossing the request's own end is no error."""
         self._send(to_frame(Withdraw(cancel)))
 
+    def abort(self, listening: Listening) -> bool:
+        """End by an operator's word what is open of it; who listens hears Aborted. False: nothing is open."""
+        open_ids = listening.open_ids
+        for request_id in open_ids:
+            self._ledger.aborted(request_id)
+            self.cancel(Cancel(request_id))
+        if open_ids:
+            listening.break_off(Aborted())
+        return bool(open_ids)
+
     def retune(self, classes: Iterable[ServiceClass], policy: str | None) -> "asyncio.Future[float]":
         """Hand a change in, behind all that was handed in before. Gives the moment from which it holds.
 
@@ -156,7 +167,13 @@ class EngineClient:
         self._reading = asyncio.create_task(self._hear(reader, self._writer))
 
     def drain(self) -> None:
-        self._draining = True
+        self.drained = True
+
+    def undrain(self) -> None:
+        self.drained = False
+
+    def drain_for_good(self) -> None:
+        self.ending = True
 
     def abandon(self, why: str) -> None:
         """Every listener hears EngineGone, and so does who comes later."""

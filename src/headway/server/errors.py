@@ -14,7 +14,8 @@ _types = {
 
 
 class ApiError(Exception):
-    """`param` names the field at fault; `retry_after_s` is for those who may try again."""
+    """`param` names the field at fault; `retry_after_s` is for those who may try again,
+    `is_final` for clients that would do so by themselves and shall not."""
 
     def __init__(
         self,
@@ -24,6 +25,7 @@ class ApiError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        is_final: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -31,6 +33,7 @@ class ApiError(Exception):
         self.param = param
         self.code = code
         self.retry_after_s = retry_after_s
+        self.is_final = is_final
 
     def body(self) -> dict[str, object]:
         kind = _types.get(self.status, "invalid_request_error" if self.status < 500 else "server_error")
@@ -41,6 +44,8 @@ class ApiError(Exception):
         headers = {}
         if self.retry_after_s is not None:
             headers["retry-after"] = str(max(1, round(self.retry_after_s)))  # whole seconds, by the RFC
+        if self.is_final:
+            headers["x-should-retry"] = "false"  # which OpenAI's clients obey
         if self.status in (408, 413):
             headers["connection"] = "close"  # the rest of the body is not wanted
         return JSONResponse(self.body(), self.status, headers)

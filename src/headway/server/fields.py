@@ -18,6 +18,7 @@ most_stop_ids = 256
 most_parts = 1_024  # of one message's content
 most_biases = 1_024
 classes_characters, most_removed = 8_192, 32  # of a live change
+most_ids = 1_024  # of an abort
 window_s_range = (1.0, 3600.0)  # over which one is judged
 name_characters = 512  # of whatever is only passed through: user, keys, tags
 

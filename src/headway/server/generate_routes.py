@@ -3,7 +3,9 @@
 import logging
 import secrets
 import time
-from typing import TypeVar
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -11,6 +13,7 @@ from starlette.responses import Response
 from headway.server.answer import EventStream, while_connected, whole
 from headway.server.door import Asked
 from headway.server.generation import Generation
+from headway.server.guard import exchange_ids
 from headway.server.keys import may_tighten
 from headway.server.openapi import takes
 from headway.server.schema import Chat, Completion, Generate
@@ -31,8 +34,7 @@ def generate_routes(services: Services) -> APIRouter:
         received = await _receive(request, services, Completion)
         body, service_class = received.body, _service_class(request, services, received.body)
         asking = services.door.completion(body, received.arrival_s, service_class)
-        asked = await while_connected(request, asking)
-        return await _answer(request, services, body, asked)
+        return await _answer(request, services, body, service_class, asking)
 
     @routes.post("/v1/chat/completions", openapi_extra=takes(Chat))
     async def chat_completions(request: Request) -> Response:
@@ -40,8 +42,7 @@ def generate_routes(services: Services) -> APIRouter:
         received = await _receive(request, services, Chat)
         body, service_class = received.body, _service_class(request, services, received.body)
         asking = services.door.chat(body, received.arrival_s, service_class)
-        asked = await while_connected(request, asking)
-        return await _answer(request, services, body, asked)
+        return await _answer(request, services, body, service_class, asking)
 
     return routes
 
@@ -61,19 +62,29 @@ def _service_class(request: Request, services: Services, body: Generate) -> Aske
     return asked_class(body, request.headers, classes, default, may_tighten=may_tighten(request))
 
 
-async def _answer(request: Request, services: Services, body: Generate, asked: Asked) -> Response:
-    generation = Generation(services.client, asked, services.door.tokenizer)
-    try:
+async def _answer(
+    request: Request,
+    services: Services,
+    body: Generate,
+    service_class: AskedClass,
+    asking: Coroutine[Any, Any, Asked],
+) -> Response:
+    """Nothing is awaited between the check that requests are taken and the exchange's being open."""
+    with ExitStack() as until_answered:
+        entering = services.open_exchanges.enter(exchange_ids(request), service_class.name)
+        exchange = until_answered.enter_context(entering)
+        asked = await while_connected(request, asking)
+        generation = Generation(exchange, asked, services.door.tokenizer)
+        until_answered.callback(generation.close)
         await while_connected(request, generation.start())
         shape = _shape(services, body, asked, generation.served[0])
+        exchange.ids.add(shape.id)
         if body.stream:
-            response: Response = EventStream(generation, shape, body.stream_options, services.settings.ping_s)
+            options, ping_s = body.stream_options, services.settings.ping_s
+            response: Response = EventStream(generation, shape, options, ping_s, until_answered.pop_all())
         else:
             response = await while_connected(request, whole(generation, shape))
-    except BaseException:
-        generation.close()
-        raise
-    _tell_class(response, asked.service_class.name, generation.served)
+    _tell_class(response, service_class.name, generation.served)
     if unknown := unknown_fields(body):
         log.warning("fields that nobody reads: %s", ", ".join(unknown))
         response.headers["x-headway-warning"] = f"unknown fields: {', '.join(unknown)}"

@@ -25,9 +25,9 @@ from headway.core.types import (
 )
 from headway.server.choice import Choice, Delta
 from headway.server.door import Asked
-from headway.server.engine_client import EngineClient
 from headway.server.errors import ApiError
-from headway.server.listening import EngineGone, Listening, TooSlow
+from headway.server.listening import Aborted, EngineGone, Listening, TooSlow
+from headway.server.open_exchanges import OpenExchange
 from headway.text.tokenizer import Tokenizer
 
 log = logging.getLogger("headway.server")
@@ -43,7 +43,7 @@ class Usage:
 class Generation:
     """Start it, read its deltas to the end, and close it, whatever happens."""
 
-    def __init__(self, client: EngineClient, asked: Asked, tokenizer: Tokenizer) -> None:
+    def __init__(self, exchange: OpenExchange, asked: Asked, tokenizer: Tokenizer) -> None:
         self.asked = asked
         self._prompt_logprobs = {request.id: _unscored(request) for request in asked.requests}
         self.choices = [
@@ -53,7 +53,7 @@ class Generation:
         ]
         ids = [request.id for request in asked.requests]
         self._by_key = {(ids[c.index // asked.choices], c.number): c for c in self.choices}
-        self._client = client
+        self._exchange = exchange
         self._listening: Listening | None = None
         self._undecided = {request.id for request in asked.requests}
         self._served: dict[str, None] = {}  # in order, each once
@@ -61,13 +61,11 @@ class Generation:
     async def start(self) -> None:
         """Hand it in and wait for the engine's verdict. Raises ApiError 400, 429 or 503."""
         try:
-            self._listening = self._client.submit(self.asked.requests)
+            self._listening = self._exchange.submit(self.asked.requests)
             while self._undecided:
                 self._take(await self._listening.next())
-        except EngineGone as error:
-            raise _gone(error) from None
-        except TooSlow as error:
-            raise _behind(error) from None
+        except (EngineGone, TooSlow, Aborted) as error:
+            raise _broken(error) from None
 
     async def deltas(self, patience_s: float) -> AsyncIterator[list[Delta]]:
         """All that is new, each time something is; an empty list where nothing was for `patience_s`.
@@ -87,10 +85,8 @@ class Generation:
             except TimeoutError:
                 yield []
                 continue
-            except EngineGone as error:
-                raise _gone(error) from None
-            except TooSlow as error:
-                raise _behind(error) from None
+            except (EngineGone, TooSlow, Aborted) as error:
+                raise _broken(error) from None
             self._take(events)
 
     def close(self) -> None:
@@ -159,13 +155,14 @@ def _unscored(request: Request) -> list[Logprob]:
     return [] if request.sampling.prompt_logprobs is None else [Logprob(request.prompt[0], nan, ())]
 
 
-def _gone(error: EngineGone) -> ApiError:
-    return ApiError(503, str(error), code="engine_gone", retry_after_s=5.0)
-
-
-def _behind(error: TooSlow) -> ApiError:
-    """A stream's reader may be at fault; where the answer is given whole, nobody but us can be."""
-    return ApiError(503, str(error), code="too_slow", retry_after_s=1.0)
+def _broken(error: EngineGone | TooSlow | Aborted) -> ApiError:
+    match error:
+        case EngineGone():
+            return ApiError(503, str(error), code="engine_gone", retry_after_s=5.0)
+        case TooSlow():  # a stream's reader may be at fault; where the answer is given whole, only we can be
+            return ApiError(503, str(error), code="too_slow", retry_after_s=1.0)
+        case Aborted():
+            return ApiError(503, "an operator ended this request", code="aborted", is_final=True)
 
 
 def _refused(event: Refused) -> ApiError:

@@ -12,8 +12,10 @@ from contextlib import suppress
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from headway.server.body import has_body
 from headway.server.errors import ApiError
 from headway.server.keys import Keys
 from headway.server.settings import ServerSettings
@@ -26,6 +28,7 @@ open_paths = (b"/", b"/health", b"/ready", b"/metrics")
 most_headers = 100
 shown_id_characters = 64
 drained_bytes, drained_s = 1 << 20, 0.5  # of a body that nobody asked for
+_mark = "headway.exchange"  # of a request: the ids that its exchange goes by
 _loopback = ("127.0.0.1", "localhost", "::1")
 _plain_path = re.compile(rb"/|(/[\w.~:@!$&'()*+,;=-]+)+")
 
@@ -42,7 +45,8 @@ class Guard:
         exchange = Exchange(scope, receive, send)
         try:
             self._check(scope, Headers(scope=scope))
-            await self._app(self._keys.marked(scope), exchange.receive, exchange.send)
+            marked = {**self._keys.marked(scope), _mark: exchange.ids}
+            await self._app(marked, exchange.receive, exchange.send)
         except ApiError as error:
             await error.response()(scope, exchange.receive, exchange.send)
         except Exception:
@@ -76,6 +80,11 @@ class Guard:
                 raise ApiError(400, "requests from other origins are not taken", code="foreign_origin")
 
 
+def exchange_ids(request: Request) -> frozenset[str]:
+    ids: frozenset[str] = request.scope[_mark]
+    return ids
+
+
 def _is_plain(path: bytes) -> bool:
     """No empty, upward or hidden steps; escapes only where a model's name may need them."""
     if path.startswith(b"/v1/models/"):
@@ -105,8 +114,12 @@ class Exchange:
         self._start_s = time.monotonic()
         self._status = 499  # the client has gone, unless an answer says otherwise
         self.begun = self._complete = False
-        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-        self._body_unread = has_body
+        self._body_unread = has_body(headers)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The one that is its alone, and the one that its answer shows."""
+        return frozenset((self.id, self._shown_id))
 
     async def receive(self) -> Message:
         message = await self._receive()

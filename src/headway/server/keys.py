@@ -46,7 +46,7 @@ def may_tighten(request: Request) -> bool:
 def require_admin(request: Request, settings: ServerSettings) -> None:
     """Raises ApiError 401 or 403."""
     if settings.admin_key is None:
-        words = "this server takes no live changes; start it with --admin-key KEY or HEADWAY_ADMIN_KEY set"
+        words = "this server takes no admin calls; start it with --admin-key KEY or HEADWAY_ADMIN_KEY set"
         raise ApiError(403, words, code="admin_disabled")
     if request.scope[_mark] - {"admin"}:
         raise ApiError(403, "this key may not change anything; the admin key may", code="not_admin")

@@ -32,6 +32,10 @@ class TooSlow(Exception):
     """A listener left too much unread; its requests are cancelled."""
 
 
+class Aborted(Exception):
+    """An operator ended the requests."""
+
+
 class Listening:
     """The events of one or several requests, in order, as lists of all that came since the last look.
 
@@ -44,6 +48,7 @@ class Listening:
         self._cancel = cancel
         self._forget = forget
         self._open = {request.id: request.choices for request in requests}
+        self.begun = False  # there was a token
         self._events: list[Event] = []
         self._unread_bytes = 0
         self._changed = asyncio.Event()
@@ -51,6 +56,7 @@ class Listening:
 
     def hear(self, event: Event) -> None:
         assert not isinstance(event, Stepped | Retuned)
+        self.begun |= isinstance(event, Token)
         if isinstance(event, Finished | Refused):
             self._count_end(event)
         if self._broken is None:
@@ -69,6 +75,11 @@ class Listening:
             del self._open[event.request_id]
             self._forget(event.request_id)
 
+    @property
+    def open_ids(self) -> tuple[int, ...]:
+        """Of requests that have not ended, as far as is known."""
+        return tuple(self._open)
+
     def break_off(self, error: Exception) -> None:
         """The events so far can still be read; then the error comes."""
         for request_id in self._open:
@@ -78,7 +89,7 @@ class Listening:
         self._changed.set()
 
     async def next(self) -> list[Event]:
-        """At least one event. Not to be called after the last. Raises EngineGone and TooSlow."""
+        """At least one event. Not to be called after the last. Raises EngineGone, TooSlow and Aborted."""
         while not self._events:
             if self._broken is not None:
                 raise self._broken

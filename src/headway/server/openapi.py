@@ -6,16 +6,16 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from headway.server.schema import Chat, Completion, Detokenize, Tokenize, Tune
+from headway.server.schema import Abort, Chat, Completion, Detokenize, Drain, Tokenize, Tune
 
-_bodies = (Chat, Completion, Tokenize, Detokenize, Tune)
+_bodies = (Chat, Completion, Tokenize, Detokenize, Tune, Drain, Abort)
 _refs = "#/components/schemas/{model}"
 
 
-def takes(body: type[BaseModel]) -> dict[str, Any]:
+def takes(body: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
     """For a route's `openapi_extra`."""
     schema = {"$ref": _refs.format(model=body.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
 
 
 def describe_bodies(app: FastAPI) -> None:

@@ -134,6 +134,40 @@ class Tune(BaseModel):
     rollback: bool | None = switch()
 
 
+class Drain(BaseModel):
+    """Without a body, too."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    cancel: bool | None = switch()
+
+
+Ids = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=fields.name_characters)]],
+    Field(fail_fast=True, min_length=1, max_length=fields.most_ids),
+]
+
+
+class Abort(BaseModel):
+    """Exactly one of ids, class and all."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    ids: Ids | None = Field(
+        None,
+        description=f"a list of 1 to {fields.most_ids:,} texts: x-request-id or the answer's id",
+    )
+    service_class: str | None = Field(
+        None,
+        alias="class",
+        min_length=1,
+        max_length=fields.name_characters,
+        description="the name of a service class",
+    )
+    all: bool | None = switch()
+    state: Literal["waiting"] | None = Field(None, description="waiting: those that have had no token")
+
+
 class Tokenize(Body):
     """Either a prompt or messages."""
 

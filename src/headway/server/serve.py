@@ -153,7 +153,7 @@ class Run:
 
     async def _drain(self, client: EngineClient, http: "HttpServer") -> None:
         """Let exchanges that have begun finish, those too whose prompt is still being tokenized."""
-        client.drain()
+        client.drain_for_good()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_timeout_s):
                 while http.server_state.tasks and not client.gone.is_set():

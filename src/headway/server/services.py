@@ -13,6 +13,7 @@ from headway.server.body import parse, read_bytes
 from headway.server.door import Door, now_s
 from headway.server.engine_client import EngineClient, EngineState
 from headway.server.errors import ApiError
+from headway.server.open_exchanges import OpenExchanges
 from headway.server.settings import ServerSettings
 from headway.server.slo import Json
 from headway.server.tuning import Tuning
@@ -23,7 +24,7 @@ _checked_here = 1 << 16  # bytes
 
 _not_ready = {
     EngineState.STARTING: "the model is being loaded",
-    EngineState.DRAINING: "the server is shutting down",
+    EngineState.DRAINING: "the server drains: what is open is finished, nothing new is taken",
     EngineState.HUNG: "the engine does not answer",
     EngineState.DEAD: "the engine has ended",
 }
@@ -39,6 +40,7 @@ class Received(Generic[B]):
 class Services:
     settings: ServerSettings
     client: EngineClient
+    open_exchanges: OpenExchanges
     door: Door
     threads: ThreadPoolExecutor  # for what would hold the event loop up
     exposition: Callable[[], bytes]  # the text of /metrics
@@ -54,6 +56,11 @@ class Services:
             return Received(validate(kind, parse(data)), arrival_s)
         work = asyncio.get_running_loop().run_in_executor(self.threads, lambda: validate(kind, parse(data)))
         return Received(await work, arrival_s)
+
+    def standing(self) -> Json:
+        """For /ready and a drain. `drained`: one is in force; a status of `draining` without is the end."""
+        client = self.client
+        return {"status": client.state, "drained": client.drained, "open": len(self.open_exchanges)}
 
     def require_ready(self) -> None:
         """Raises ApiError 503 while nothing can be generated."""

@@ -19,6 +19,8 @@ finish_reasons = {Reason.STOP: "stop", Reason.LENGTH: "length"}
 
 
 class Shape(Protocol):
+    id: str  # the answer's, in every chunk
+
     def answer(self, choices: Sequence[Delta], usage: Usage, timings: Shares) -> Json:
         """The whole answer; each choice's deltas have been joined."""
         ...
@@ -55,8 +57,9 @@ class ChatShape:
     def __init__(
         self, id: str, created: int, model: str, tokenizer: Tokenizer, *, logprobs: bool, tier: str
     ) -> None:
+        self.id = f"chatcmpl-{id}"
         self._head: Json = {
-            "id": f"chatcmpl-{id}",
+            "id": self.id,
             "created": created,
             "model": model,
             "service_tier": tier,
@@ -119,8 +122,9 @@ class ChatShape:
 
 class CompletionShape:
     def __init__(self, id: str, created: int, model: str, tokenizer: Tokenizer, *, logprobs: bool) -> None:
+        self.id = f"cmpl-{id}"
         self._head: Json = {
-            "id": f"cmpl-{id}",
+            "id": self.id,
             "created": created,
             "model": model,
             "object": "text_completion",

@@ -25,8 +25,8 @@ def state_routes(services: Services) -> APIRouter:
     @routes.get("/ready")
     async def ready() -> JSONResponse:
         """200 when requests are taken, 503 while starting, draining, hung or dead."""
-        state = services.client.state
-        return JSONResponse({"status": state}, 200 if state is EngineState.READY else 503)
+        standing = services.standing()
+        return JSONResponse(standing, 200 if standing["status"] is EngineState.READY else 503)
 
     @routes.get("/metrics")
     async def metrics() -> Response:

@@ -8,11 +8,12 @@ While one is on trial the next takes its place, and answers for both. Lives on o
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
 
+from headway.core.slo import ServiceClass
 from headway.metrics.ledger import Ledger
 from headway.metrics.trial import Compared, Rule, Stretch, at_once_by_chance, by_chance, compare
 from headway.server.door import now_s
@@ -101,6 +102,11 @@ class Tuning:
         else:
             self._following = asyncio.create_task(self._follow(self.last, rule))
         return self.last
+
+    @property
+    def known(self) -> Mapping[str, ServiceClass]:
+        """Every class there ever was: who has one that was removed is served on."""
+        return self._ledger.known
 
     def compared(self, change: LiveChange) -> list[Compared]:
         """What it is judged by: at its end, or so far."""

@@ -8,6 +8,7 @@ from heapq import nsmallest
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from headway.server.body import JsonObject
@@ -46,7 +47,7 @@ def _in_words(kind: type[BaseModel], error: ErrorDetails) -> ApiError:
         return ApiError(400, f"{param}: it is required" + words, param=param, code="missing_field")
     if error["type"] == "extra_forbidden":
         name = clean(param, _shown_characters) or "?"
-        return bad(f"{name}: no such field; there are {', '.join(kind.model_fields)}", name)
+        return bad(f"{name}: no such field; there are {', '.join(_fields(kind))}", name)
     return bad(f"{param}: {_shown(error['input'])} is not allowed" + words, param)
 
 
@@ -64,11 +65,16 @@ def _words(kind: type[BaseModel], path: list[int | str]) -> str:
     """What the innermost described field on the path allows."""
     words, model = "", kind
     for part in path:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
+        field = _fields(model).get(part) if isinstance(part, str) else None
         if field is not None:
             words = field.description or words
             model = _inner_model(field.annotation) or model
     return f"; it must be {words}" if words else ""
+
+
+def _fields(kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """By the names that clients write."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def _inner_model(annotation: Any) -> type[BaseModel] | None:
