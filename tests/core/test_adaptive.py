@@ -80,7 +80,7 @@ def test_gaps_that_come_late_for_whatever_reason_make_steps_shorter_until_they_a
     world = World()
     world.ask("chat", 4, max_tokens=3000)
     world.step()
-    world.ask("batch", 3900)
+    world.ask("chat", 3900)
     world.delay_s = 0.05  # between two steps, where no forecast looks
     gaps = []
     for _ in range(120):

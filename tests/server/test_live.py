@@ -78,7 +78,7 @@ def test_a_change_is_told_with_what_was_before_and_when_it_was_taken(live: Serve
     assert told["before"]["classes"] == []
     assert [each["targets"]["ttft_ms"] for each in told["now"]["classes"]] == [50.0]
     to = {"policy": "stall-free", "classes": [], "remove": ["swift"]}
-    assert told["rollback"] == {"window_s": 600.0, "tolerance": 0.1, "least_requests": 20, "to": to}
+    assert told["rollback"] == {"window_s": 600.0, "tolerance": 0.1, "by_chance": 0.001, "to": to}
     status = live.get("/v1/slo").json()
     assert status["policy"] == "adaptive"
     assert "swift" in [each["name"] for each in status["classes"]]

@@ -1,5 +1,6 @@
 """A request's class: who says it, what it may loosen, and how an answer tells the one that was used."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -142,15 +143,16 @@ overloaded = Scripted(
     step_s=0.02,
     max_seqs=1,
     policy="adaptive",
-    classes="strict:ttft=1ms,on-overload=refuse;meek:ttft=1ms,on-overload=downgrade:batch;"
+    classes="strict:ttft=1s,on-overload=refuse;meek:ttft=1s,on-overload=downgrade:batch;"
     "hasty:max-wait=50ms,level=50",
 )
 
 
 @pytest.fixture(scope="module")
 def busy() -> Iterator[Server]:
-    """Somebody streams, and one is all that runs at a time."""
-    with scripted_server(scripted=overloaded) as server, open_streams(server, 1):
+    """Somebody streams, and one is all that runs at a time; another has waited for long enough to tell."""
+    with scripted_server(scripted=overloaded) as server, open_streams(server, 2):
+        time.sleep(0.5)
         yield server
 
 
@@ -176,7 +178,8 @@ def test_a_stream_that_expires_has_begun_and_ends_with_the_error(busy: Server) -
 
 def test_a_downgrade_is_seen() -> None:
     body = {"messages": [{"role": "user", "content": "a" * 400}], "service_tier": "meek", "max_tokens": 2}
-    with scripted_server(scripted=overloaded) as server, open_streams(server, 1, max_tokens=20):
+    with scripted_server(scripted=overloaded) as server, open_streams(server, 2, max_tokens=60):
+        time.sleep(0.5)
         answer = server.post("/v1/chat/completions", body)
     assert answer.headers["x-headway-class"] == "batch"
     assert answer.headers["x-headway-downgraded-from"] == "meek"

@@ -14,7 +14,7 @@ least_tokens = 16.0  # in that time: a queue that stands still is one that hardl
 
 class Admission:
     def __init__(self, residency: Residency, learned: Learned) -> None:
-        self._residency = residency
+        self._residency, self._max_seqs = residency, residency.limits.max_seqs
         self._learned = learned
         self._seconds = self._tokens = 0.0  # while prompts waited, and of them taken in, whatever kept them
         self._bookings = Bookings()
@@ -41,7 +41,8 @@ class Admission:
         best_s = self._learned.forecast.efficient_step(1.0)[1]  # of a token
         if request.arrival_s + tokens * best_s > late_s:
             return served  # an idle engine would be late too: to come again would mend nothing
-        token_s = (self._token_s if ahead else 0.0) or best_s
+        rivals = sum(s.level <= served.level for s in self._residency.running)
+        token_s = (self._token_s if ahead or rivals >= self._max_seqs else 0.0) or best_s
         work_s, first_token_s = tokens * token_s, (ahead + tokens) * token_s
         if not came_back:
             first_token_s += self._bookings.seconds(served.level, now, late_s)

@@ -11,8 +11,7 @@ from headway.core.slo import ServiceClass, pace_s
 kept_outputs = 128  # of the last answers, for their 90th percentile
 first_output = 256.0  # tokens; before any answer has ended
 tight = 1.2  # a pace nearer to the bare step governs nothing: to chase it would stop everyone else
-bare = Load(1, 1, 64, 0)  # the lightest decode there is
-bare_gain = 0.1  # how far what is known of it moves at a review
+bare, bare_gain = Load(1, 1, 64, 0), 0.1  # the lightest decode; how far a review moves what it takes
 surely_over, surely_under = 1.05, 0.95  # shares of a target: infeasible from the one on, until the other
 
 

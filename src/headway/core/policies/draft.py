@@ -18,7 +18,7 @@ floor_share = 0.25  # of the bare decode step: what a prompt at risk may add tho
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
-rest_slack, least_in_time = 0.6, 0.75  # of the slack: for lower levels; for prompts in time, whatever is late
+rest_slack, least_in_time = 0.25, 0.75  # of the slack: for lower levels; for prompts in time, in any case
 lately_s = 30.0  # a class that had a request since then is reckoned with
 
 
@@ -57,8 +57,9 @@ class Draft:
 
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
-        least_s = tight * self._learned.bare_s  # whoever is due sooner minds in vain
-        minding = [s for s in streams if least_s <= s.due_s - s.last_token_s < inf]
+        bare_s = self._learned.bare_s  # whoever is due sooner minds in vain, or would stop everyone else
+        least_s = ((s, tight * bare_s if s.targets.itl_s else bare_s) for s in streams)
+        minding = [s for s, own_s in least_s if own_s <= s.due_s - s.last_token_s < inf]
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
         return min(ends_s, default=inf) - self._now
 
@@ -112,8 +113,7 @@ class Draft:
             return self._forecast.safe_seconds(self._load.and_load(Load(count, count, contexts[count], 0)))
 
         fit = bisect_right(range(1, len(streams) + 1), within_s, key=seconds)
-        if streams and not self._load.tokens:
-            fit = max(fit, 1)  # an idle machine always does something
+        fit = max(fit, int(bool(streams) and not self._load.tokens))  # an idle machine always does something
         self._load = self._load.and_load(Load(fit, fit, contexts[fit], 0))
         self._ranking += [(s, 1) for s in streams[:fit]]
 
