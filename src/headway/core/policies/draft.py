@@ -18,7 +18,7 @@ floor_share = 0.25  # of the bare decode step: what a prompt at risk may add tho
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
-rest_slack, least_in_time = 0.25, 0.75  # of the slack: for lower levels; for prompts in time, in any case
+rest_slack, least_in_time = 0.4, 0.75  # of the slack: for lower levels; for prompts in time, in any case
 lately_s = 30.0  # a class that had a request since then is reckoned with
 
 
