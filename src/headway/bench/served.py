@@ -22,7 +22,7 @@ from urllib.request import urlopen
 
 EXIT_S, SCRAPE_S = 20.0, 10.0
 most_taken = 0.15  # cores that others may have had of a trial that counts
-quiet_s, most_wait_s = 5.0, 180.0  # before a trial: so long quiet, or no longer waited for
+look_s, most_wait_s = 5.0, 180.0  # before a trial: so long quiet, or no longer waited for
 
 
 class NotServed(Exception):
@@ -169,13 +169,13 @@ def left_alone(cores: Mapping[str, float]) -> bool:
     return sum(cores.values()) <= most_taken
 
 
-def await_quiet() -> None:
+def await_quiet(look_s: float = look_s, most_wait_s: float = most_wait_s) -> None:
     """Until others have left the cores alone for a while. Not for ever: a trial sees what disturbs it."""
     own = Server("", Path(), os.getpid(), "", 0)
-    for _ in range(int(most_wait_s / quiet_s)):
+    for _ in range(int(most_wait_s / look_s)):
         before = usage(own)
         if before is None:
             return
-        time.sleep(quiet_s)
+        time.sleep(look_s)
         if left_alone(disturbance(before, usage(own))):
             return

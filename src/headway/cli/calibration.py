@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version as version_of
 from operator import length_hint
 from pathlib import Path
@@ -20,7 +21,7 @@ from headway.bench.grid import Room as GridRoom
 from headway.bench.grid import grid
 from headway.bench.host import host_gaps
 from headway.bench.others import others_s
-from headway.bench.served import serving
+from headway.bench.served import serving, usage
 from headway.bench.way import Place, StepSeconds, measure_way
 from headway.cli.rig import Rig
 from headway.cli.startup import show_phase
@@ -90,7 +91,7 @@ def _over_http(settings: Settings, machine: Machine, vocab: int, step_s: StepSec
     start_s = monotonic()
     with serving(settings.model, (*arithmetic, *classes, "--profile", no_profile)) as server:
         room = Room(server.kv_tokens, server.max_model_len())
-        place = Place(server.url, server.model, vocab, room.max_model_len)
+        place = Place(server.url, server.model, vocab, room.max_model_len, partial(usage, server))
         way = asyncio.run(measure_way(place, step_s))
     show_phase("asked over HTTP", monotonic() - start_s)
     return Served(*fit_line(way.requests_s), *fit_line(way.gaps_s)), room

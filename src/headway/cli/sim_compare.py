@@ -21,7 +21,7 @@ from headway.bench.fields import number
 from headway.bench.load import Asked as AskedOverHttp
 from headway.bench.load import Played, play
 from headway.bench.report import Answer, report
-from headway.bench.served import Server, disturbance, left_alone, serving, usage
+from headway.bench.served import Server, await_quiet, disturbance, left_alone, serving, usage
 from headway.bench.workload import Arrival, prompt_ids
 from headway.cli.sim_own import Own, own_profile, server_flags
 from headway.cli.sim_setup import Asked, Setup, set_up
@@ -36,6 +36,7 @@ usual_promises = ["chat:ttft=2s,itl=200ms", "interactive:ttft=none,deadline=6s"]
 drain_s = 30.0  # what has not ended so long after the last arrival is missed
 warm_up_requests, warm_up_rate, warm_up_seed = 8, 4.0, -1
 search_from, tolerance, stride = 1.0, 0.05, 1.1  # of both capacities
+look_s, most_wait_s = 1.0, 60.0  # before a run: so long quiet, or no longer waited for
 most_rate = 1000.0  # requests per second
 
 AskAll = Callable[[float, int], Sequence[Answer]]
@@ -158,6 +159,7 @@ class _Real:
         self._play(arrivals, "warm-up")
 
     def __call__(self, rate: float, repeat: int) -> Sequence[Answer]:
+        await_quiet(look_s, most_wait_s)
         before = usage(self.server)
         played = self._play(_arrivals(self.setup, rate, self.seed), f"{self.seed}/{len(self.runs)}")
         done = _Run(rate, played, disturbance(before, usage(self.server)))
