@@ -151,8 +151,8 @@ def test_a_tiny_model_is_calibrated_and_then_real_stands_beside_simulated(
 @pytest.mark.parametrize(
     ("promise", "message"),
     [
-        ("itl=15ms", "no rate keeps these promises in simulation"),
-        ("ttft=60s", "are answered in time however"),
+        ("ttft=2s,itl=15ms", "no rate keeps these promises in simulation"),
+        ("ttft=60s,itl=none", "are answered in time however they come"),
     ],
 )
 def test_a_comparison_without_a_capacity_says_so(
@@ -162,7 +162,7 @@ def test_a_comparison_without_a_capacity_says_so(
     path = tmp_path / "profile.json"
     write_profile(msgspec.structs.replace(made_up(), model=model, machine=this_machine(1, "plain")), path)
     flags = ("--profile", str(path), "--requests", "6", "--repeats", "1", "--workload", "50:20")
-    classes = ("--class", f"chat:{promise.replace('itl', 'ttft=2s,itl')}")
+    classes = ("--class", f"chat:{promise}")
     result = headway("sim", "--compare", "--model", folder, *flags, *classes, cache=tmp_path)
     assert result.exit_code == 2
     assert message in result.stderr

@@ -36,8 +36,9 @@ usual_promises = ["chat:ttft=2s,itl=200ms", "interactive:ttft=none,deadline=6s"]
 drain_s = 30.0  # what has not ended so long after the last arrival is missed
 warm_up_requests, warm_up_rate, warm_up_seed = 8, 4.0, -1
 search_from, tolerance, stride = 1.0, 0.05, 1.1  # of both capacities
-look_s, most_wait_s = 1.0, 60.0  # before a run: so long quiet, or no longer waited for
+look_s, most_wait_s = 1.0, 5.0  # before a run: so long quiet, or no longer waited for
 most_rate = 1000.0  # requests per second
+furthest = 1.5  # times, from the simulated capacity, that the real one is searched for
 
 AskAll = Callable[[float, int], Sequence[Answer]]
 """All requests at this rate, in this repeat: what became of them."""
@@ -59,9 +60,7 @@ def compared(asked: Asked, seed: int, repeats: int, fractions: str) -> dict[str,
     )
     setup = set_up(asked)
     _say(f"headway compares {own.model} with its simulation on {own.profile}")
-    rate = asked.rate or _capacity(setup, partial(_simulated, setup, seed), search_from, repeats)
-    if not rate:
-        raise ConfigError("--class: no rate keeps these promises in simulation; loosen them, or give --rate")
+    rate = asked.rate or _simulated_capacity(setup, partial(_simulated, setup, seed), repeats)
     with serving(own.model, server_flags(asked, own)) as server:
         setup = _as_served(setup, server)
         real = _Real(setup, server, seed)
@@ -95,20 +94,37 @@ def _compared(
         table += rows(share, runs[share], ours)
     if setup.asked.rate is None:
         _say("searching the server's capacity")
-        table.append(capacity_row(_capacity(setup, real, rate, repeats), rate))
+        table.append(capacity_row(_real_capacity(setup, real, rate, repeats), rate))
     return table
 
 
-def _capacity(setup: Setup, ask: AskAll, guess: float, repeats: int) -> float:
-    """The largest rate that keeps the promises, on most of the repeats."""
-
+def _simulated_capacity(setup: Setup, ask: AskAll, repeats: int) -> float:
     def can(rate: float) -> bool:
         if rate > most_rate:
             raise ConfigError(f"--requests: {setup.asked.requests} are answered in time however they come")
-        reports = (report(ask(rate, repeat), setup.classes, 1.0) for repeat in range(repeats))
-        return most(map(holds, reports), repeats)
+        return _holds(setup, ask, rate, repeats)
 
-    return capacity(can, guess, tolerance, stride)
+    found = capacity(can, search_from, tolerance, stride)
+    if not found:
+        raise ConfigError("--class: no rate keeps these promises in simulation; loosen them, or give --rate")
+    return found
+
+
+def _real_capacity(setup: Setup, ask: AskAll, expected: float, repeats: int) -> float:
+    """No further from what is expected than by `furthest`, where it is wrong in any case."""
+
+    def can(rate: float) -> bool:
+        if not expected / furthest < rate < expected * furthest:
+            return rate < expected
+        return _holds(setup, ask, rate, repeats)
+
+    return capacity(can, expected, tolerance, stride)
+
+
+def _holds(setup: Setup, ask: AskAll, rate: float, repeats: int) -> bool:
+    """On most of the repeats."""
+    reports = (report(ask(rate, repeat), setup.classes, 1.0) for repeat in range(repeats))
+    return most(map(holds, reports), repeats)
 
 
 def _arrivals(setup: Setup, rate: float, seed: int) -> list[Arrival]:
