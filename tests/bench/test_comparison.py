@@ -31,7 +31,7 @@ def test_points_are_not_relative() -> None:
 def test_nothing_real_has_no_ratio() -> None:
     none = row((0.0,), (0.0,))
     assert (none.ratio, none.within) == (None, True)
-    assert shown(none)[5:] == ("-", "within")
+    assert shown(none)[5:] == ("-", "yes")
 
 
 def answer(name: str, first_s: float, tokens: int, *, complete: bool = True) -> Answer:
@@ -67,8 +67,9 @@ def test_each_figure_has_the_issue_s_tolerance_and_what_a_run_lacks_is_left_out(
 
 def test_a_row_is_shown_in_units_that_people_read() -> None:
     latency = Row("TTFT p95", 0.8, (1.2, 1.0, 1.1), (1.21,), 0.15, True)
-    assert shown(latency) == ("TTFT p95", "0.8", "1,100.0", "1,000.0 - 1,200.0", "1,210.0", "1.10", "within")
+    assert shown(latency) == ("TTFT p95", "0.8", "1,100", "1,000 - 1,200", "1,210", "1.10", "yes")
     share = Row("attainment chat", 0.8, (0.95,), (0.8,), 0.05, False)
-    assert shown(share)[2:] == ("95.0 %", "", "80.0 %", "0.84", "NOT within")
-    assert shown(capacity_row(2.0, 2.1)) == ("capacity", "", "2.00/s", "", "2.10/s", "1.05", "within")
+    assert shown(share)[2:] == ("95.0%", "", "80.0%", "0.84", "NO")
+    assert shown(row((0.0312,), (0.03,)))[2:5] == ("31.2", "", "30.0")
+    assert shown(capacity_row(2.0, 2.1)) == ("capacity", "", "2.00/s", "", "2.10/s", "1.05", "yes")
     assert latency.as_json()["real_median"] == 1.1

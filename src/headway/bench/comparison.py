@@ -102,13 +102,15 @@ def shown(row: Row) -> tuple[str, ...]:
     ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
     simulated = _in_words(row, row.simulated_median)
     between = f"{real[1]} - {real[2]}" if len(row.real) > 1 else ""
-    return row.name, where, real[0], between, simulated, ratio, "within" if row.within else "NOT within"
+    return row.name, where, real[0], between, simulated, ratio, "yes" if row.within else "NO"
 
 
 def _in_words(row: Row, value: float) -> str:
     if row.fraction is None:
         return f"{value:.2f}/s"
-    return f"{100 * value:.1f} %" if _is_share(row.name) else f"{1e3 * value:,.1f}"
+    if _is_share(row.name):
+        return f"{100 * value:.1f}%"
+    return f"{1e3 * value:,.1f}" if row.name.startswith("TPOT") else f"{1e3 * value:,.0f}"
 
 
 def _is_share(name: str) -> bool:

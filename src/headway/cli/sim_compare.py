@@ -208,12 +208,13 @@ def _as_served(setup: Setup, server: Server) -> Setup:
 
 
 def _show(found: _Found, runs: Iterable[_Run]) -> None:
-    table = Table("", "of capacity", "real", "repeats", "simulated", "ratio", "", box=None)
+    table = Table("", "at", "real", "repeats", "simulated", "ratio", "within", box=None)
     for row in found.rows:
         table.add_row(*shown(row))
     Console().print(table)
     near, doubtful = sum(row.within for row in found.rows), [run for run in runs if not run.counts]
-    typer.echo(f"{near} of {len(found.rows)} within; latencies in ms; capacity {found.rate:.2f} requests/s")
+    words = f"latencies in ms; at: of {found.rate:.2f} requests/s"
+    typer.echo(f"{near} of {len(found.rows)} within; {words}")
     if doubtful:
         words = "the machine was not left alone, or the client was late: no judgement of the simulator"
         typer.echo(f"headway: {len(doubtful)} runs do not count: {words}", err=True)
