@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cpu_world import MODEL, Configuration, classes, judged, mixed, warm_up
-from load import play
-from served import await_quiet, disturbance, left_alone, serving, usage, where
+from where import where
+
+from headway.bench.load import play
+from headway.bench.served import await_quiet, disturbance, left_alone, serving, usage
 
 drain_s = 12.0  # what has not ended so long after the last arrival is missed
 attempts = 3  # at a trial in which the client was the bottleneck, or the machine was not left alone

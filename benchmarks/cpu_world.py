@@ -11,10 +11,9 @@ from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
 
-from load import Asked, Played
-
 from headway.bench.arrivals import poisson
-from headway.bench.lengths import Quantiles, evenly, percentiles
+from headway.bench.lengths import LENGTHS, Quantiles
+from headway.bench.load import Asked, Played
 from headway.bench.report import ClassReport, Percentiles, Report, Seconds, percentile, report
 from headway.classes import read_classes
 from headway.core.slo import ServiceClass
@@ -30,15 +29,14 @@ class Lengths(NamedTuple):
     output: Quantiles
 
 
-# Chat has ShareGPT's shape: most prompts are short, and a few are long enough to fill several steps.
+def _part(share: float, name: str) -> Lengths:
+    return Lengths(share, LENGTHS[name].prompt, LENGTHS[name].output)
+
+
 MIX: Mapping[str, Lengths] = {
-    "chat": Lengths(
-        0.60,
-        percentiles((0, 16), (25, 50), (50, 100), (75, 200), (90, 400), (97, 900), (100, 1500)),
-        percentiles((0, 8), (25, 20), (50, 35), (75, 55), (100, 90)),
-    ),
-    "interactive": Lengths(0.25, evenly(80, 240), evenly(8, 40)),
-    "batch": Lengths(0.15, evenly(200, 500), evenly(30, 60)),
+    "chat": _part(0.60, "small-chat"),
+    "interactive": _part(0.25, "small-task"),
+    "batch": _part(0.15, "small-document"),
 }
 
 

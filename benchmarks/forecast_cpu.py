@@ -22,8 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from cpu_world import MODEL, Configuration, client_json, mixed
-from load import Client, play
-from served import Metrics, Server, await_quiet, buckets, disturbance, left_alone, serving, usage, where
+from where import where
+
+from headway.bench.load import Client, play
+from headway.bench.served import (
+    Metrics,
+    Server,
+    await_quiet,
+    buckets,
+    disturbance,
+    left_alone,
+    serving,
+    usage,
+)
 
 RESULTS = Path(__file__).parent / "results" / "forecast-cpu.json"
 warm_s, judged_s, rest_s = 30.0, 40.0, 5.0

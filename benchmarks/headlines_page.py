@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from served import where
+from where import where
 
 from headway.headlines.experiments import EXPERIMENTS, in_order, jobs_of, run
 from headway.headlines.rows import FULL, Job, Row

@@ -8,7 +8,7 @@ end within the run; from 4 s on a long prompt comes every 5 s and asks for 8 tok
 `batch` and, in trials of their own, as `chat`, whose promise for the first token (1 s) no prompt of that
 length can be given here. Judged are the gaps of the chats from the first long prompt's arrival on, by the
 client's clock: the target holds if 95 in 100 gaps of each chat are within it. Policies take turns within a
-round. The means to that end are in cpu_world.py, load.py and served.py.
+round. The means to that end are in cpu_world.py and src/headway/bench.
 """
 
 import argparse
@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 from cpu_world import MODEL, Configuration, client_json, percentiles_json, prompt, quantiles, warm_up
-from load import Asked, Exchange, play
-from served import disturbance, serving, usage, where
+from where import where
 
+from headway.bench.load import Asked, Exchange, play
 from headway.bench.report import percentile
+from headway.bench.served import disturbance, serving, usage
 
 RESULTS = Path(__file__).parent / "results" / "long-prompts-cpu.json"
 PROMISES = ("chat:ttft=1s,itl=150ms",)

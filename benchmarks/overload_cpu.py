@@ -37,8 +37,10 @@ from cpu_world import (
     prompt,
     warm_up,
 )
-from load import Asked, Client, Exchange, Played, obeying, play
-from served import Server, await_quiet, disturbance, left_alone, serving, usage, where
+from where import where
+
+from headway.bench.load import Asked, Client, Exchange, Played, obeying, play
+from headway.bench.served import Server, await_quiet, disturbance, left_alone, serving, usage
 
 RESULTS = Path(__file__).parent / "results" / "overload-cpu.json"
 ADAPTIVE = Configuration("adaptive", 2048, 64)

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from cpu_trials import Book, Pooled, Row, Wanted, pooled
 from cpu_world import Configuration
-from served import where
+from where import where
 
 from headway.sim.capacity import attained, capacity, completed
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headway.bench.calibrate import Measured, measure
-from headway.bench.fit import errors, fit_cost, fit_forecast, fit_host, nonnegative
+from headway.bench.fit import errors, fit_cost, fit_forecast, fit_line, nonnegative
 from headway.bench.grid import Room, grid
 from headway.core.forecast import Forecast, Load
 from headway.profile.cost import Factors, cost_of
@@ -110,4 +110,4 @@ def test_no_neighbour_without_negatives_is_nearer() -> None:
 
 
 def test_the_host_s_share_is_told_apart() -> None:
-    assert fit_host([(1, 1.01e-3), (8, 1.08e-3), (32, 1.32e-3)]) == pytest.approx((1e-3, 1e-5))
+    assert fit_line([(1, 1.01e-3), (8, 1.08e-3), (32, 1.32e-3)]) == pytest.approx((1e-3, 1e-5))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headway.bench.fit import fit_host
+from headway.bench.fit import fit_line
 from headway.bench.host import batch_sizes, host_gaps
 from headway.bench.others import others_s
 from headway.core.types import Stepped
@@ -30,7 +30,7 @@ def serve(prompts: Sequence["array[int]"], output_tokens: int) -> list[Stepped]:
 def test_what_is_not_step_is_host_and_prompts_are_left_out() -> None:
     gaps = host_gaps(serve, vocab=50)
     assert [size for size, _ in gaps] == list(batch_sizes)
-    assert fit_host(gaps) == pytest.approx((1e-3, 1e-4), rel=1e-6)
+    assert fit_line(gaps) == pytest.approx((1e-3, 1e-4), rel=1e-6)
 
 
 def test_others_have_what_is_neither_idle_nor_ours(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from statistics import mean, median, stdev
 import pytest
 from cpu_world import MIX, PROMISES, Configuration, classes, first_id, last_id, mixed
 from long_prompts_cpu import chats, endless, schedule
-from served import buckets, read_metrics
 
+from headway.bench.served import buckets, read_metrics
 from headway.config import Settings
 
 

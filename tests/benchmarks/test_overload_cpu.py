@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 from cpu_world import mixed
-from load import Asked, Exchange
 from overload_cpu import background_schedule, named, overload_s, overload_schedule, refusals, spread
+
+from headway.bench.load import Asked, Exchange
 
 
 def test_the_load_is_three_times_capacity_and_then_less_than_it() -> None:

@@ -64,7 +64,7 @@ def test_a_profile_that_cannot_be_used_is_one_line_and_exit_code_2(
     folder: str, tmp_path: Path, command: str
 ) -> None:
     bad, foreign = tmp_path / "bad.json", tmp_path / "foreign.json"
-    bad.write_text('{"version": 1}')
+    bad.write_text('{"version": 2}')
     write_profile(made_up(), foreign)
     (tmp_path / "in.jsonl").write_text(
         '{"custom_id": "a", "url": "/v1/completions", "body": {"prompt": "a"}}\n'

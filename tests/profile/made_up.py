@@ -14,6 +14,8 @@ from headway.profile.file import (
     MeasuredStep,
     Model,
     Peaks,
+    Room,
+    Served,
 )
 
 FACTORS = Factors(
@@ -38,6 +40,8 @@ def made_up(factors: Factors = FACTORS) -> Calibration:
         model=Model("tiny", dimensions, 12_345),
         peaks=Peaks(1e10, 1e11),
         host=Host(2e-3, 1e-5),
+        served=Served(4e-3, 2e-6, 3e-3, 1e-4),
+        room=Room(64_000, 2048),
         cost=Cost(TOKEN_KNOTS, ROW_KNOTS, factors, (0.9, 1.0, 1.3)),
         forecast=Forecast((4, 16), 0.01, (0.003, 0.002, 0.001), 1e-4, 1e-6, 1e-7),
         errors=(Errors("all", 1, 0.01, 0.02),),

@@ -43,8 +43,8 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         (b"[]", "version: missing"),
         (b"{}", "version: missing"),
         (b'{"version": "1"}', "version: missing"),
-        (b'{"version": 99}', "version: it is 99, and this Headway reads 1"),
-        (b'{"version": 1}', "missing required field `made`"),
+        (b'{"version": 99}', "version: it is 99, and this Headway reads 2"),
+        (b'{"version": 2}', "missing required field `made`"),
         (b" " * (5 << 20), "larger than"),
     ],
 )

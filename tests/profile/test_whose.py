@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from headway.profile.file import BadProfile, Machine, Model, write_profile
-from headway.profile.whose import find_profile, this_machine, this_model, usual_place
+from headway.profile.whose import find_profile, kept_profiles, this_machine, this_model, usual_place
 from headway.spec.model import ModelSpec, Rope
 from tests.profile.made_up import made_up
 
@@ -90,3 +90,14 @@ def test_this_machine_s_processor_has_its_name(tmp_path: Path) -> None:
     info.write_text("processor\t: 0\nmodel name\t: Fast & Co\n")
     assert this_machine(4, "plain", info).cpu == "Fast & Co"
     assert this_machine(4, "plain", tmp_path / "absent").cpu
+
+
+def test_of_those_that_are_kept_only_this_model_s_of_this_machine_are_its_own(tmp_path: Path) -> None:
+    here = msgspec.structs.replace(made_up(), machine=this_machine(1, "plain"))
+    own = usual_place(here.model, here.machine, tmp_path)
+    write_profile(here, own)
+    write_profile(msgspec.structs.replace(here, model=other_model), tmp_path / "profiles" / "model.json")
+    write_profile(made_up(), tmp_path / "profiles" / "machine.json")
+    (tmp_path / "profiles" / "old.json").write_text('{"version": 1}')
+    assert kept_profiles(model, tmp_path) == {own: here}
+    assert kept_profiles(model, tmp_path / "absent") == {}

@@ -108,10 +108,10 @@ def _errors(kind: str, steps: Sequence[MeasuredStep], cost: Callable[[Iterable[S
     return Errors(kind, len(off), float(np.median(off)), float(np.quantile(off, 0.95)))
 
 
-def fit_host(gaps: Iterable[tuple[int, float]]) -> tuple[float, float]:
-    """(seconds a step, seconds a sequence) of what passes between steps of so many sequences."""
-    pairs = list(gaps)
-    matrix = np.array([[1.0, sequences] for sequences, _ in pairs])
-    weights = np.array([1.0 / gap_s for _, gap_s in pairs])
-    step_s, sequence_s = nonnegative(matrix * weights[:, None], np.ones(len(pairs)))
-    return float(step_s), float(sequence_s)
+def fit_line(found: Iterable[tuple[int, float]]) -> tuple[float, float]:
+    """(seconds, seconds for each), none below 0, of (so many, seconds above 0) that were measured."""
+    pairs = list(found)
+    matrix = np.array([[1.0, count] for count, _ in pairs])
+    weights = np.array([1.0 / took_s for _, took_s in pairs])
+    base_s, each_s = nonnegative(matrix * weights[:, None], np.ones(len(pairs)))
+    return float(base_s), float(each_s)

@@ -137,6 +137,14 @@ _azure_code = Lengths(
     max_tokens=2048,
 )  # fmt: skip
 
+# small-chat: sharegpt's shape at a tenth of its length, for a small model on a CPU: most prompts are short,
+# and a few are long enough to fill several steps.
+_small_chat = Lengths(
+    percentiles((0, 16), (25, 50), (50, 100), (75, 200), (90, 400), (97, 900), (100, 1500)),
+    percentiles((0, 8), (25, 20), (50, 35), (75, 55), (100, 90)),
+    max_tokens=128,
+)
+
 # In all of them the ranks of the two lengths correlate by less than 0.08, so they are drawn apart.
 LENGTHS: Mapping[str, Lengths] = {
     "sharegpt": _sharegpt,
@@ -145,6 +153,9 @@ LENGTHS: Mapping[str, Lengths] = {
     "azure-code": _azure_code,
     "short": Lengths(evenly(300, 500), evenly(20, 80), max_tokens=128),
     "document": Lengths(evenly(1000, 3000), evenly(200, 400), max_tokens=512),
+    "small-chat": _small_chat,
+    "small-task": Lengths(evenly(80, 240), evenly(8, 40), max_tokens=64),
+    "small-document": Lengths(evenly(200, 500), evenly(30, 60), max_tokens=64),
 }
 
 

@@ -170,6 +170,11 @@ CLASSES: Mapping[str, ServiceClass] = {
 }
 
 _mix = (Part("chat", 0.60, "sharegpt"), Part("interactive", 0.25, "short"), Part("batch", 0.15, "document"))
+_small = (
+    Part("chat", 0.60, "small-chat"),
+    Part("interactive", 0.25, "small-task"),
+    Part("batch", 0.15, "small-document"),
+)
 _chat = (Part("chat", 1.0, "sharegpt"),)
 WORKLOADS: Mapping[str, Workload] = {
     "chat": Workload(_chat),
@@ -177,3 +182,5 @@ WORKLOADS: Mapping[str, Workload] = {
     "bursty": Workload(_chat, phases(4.0)),
     "bursty-mixed": Workload(_mix, phases(4.0)),
 }
+SMALL = "small"  # as `mixed`, for a small model on a CPU
+NAMED: Mapping[str, Workload] = {**WORKLOADS, SMALL: Workload(_small)}

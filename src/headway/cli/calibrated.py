@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from msgspec.structs import asdict
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +22,7 @@ def summary(found: Calibration) -> dict[str, Any]:
         "copied_bytes_s": found.peaks.copied_bytes_s,
         "flop_s": found.peaks.flop_s,
         "host_ms": {"step": 1e3 * found.host.step_s, "sequence": 1e3 * found.host.sequence_s},
+        "served_ms": {name: 1e3 * took_s for name, took_s in asdict(found.served).items()},
         "errors": by_errors,
         "quiet": found.made.quiet,
         "disturbed": found.made.disturbed,
@@ -59,6 +61,10 @@ def show(found: Calibration, place: Path) -> None:
     table.add_row("matrix product", f"{found.peaks.flop_s / 1e9:,.0f} GFLOP/s")
     host = found.host
     table.add_row("host", f"{1e3 * host.step_s:.2f} ms a step, {1e6 * host.sequence_s:.0f} us a sequence")
+    way, between = 1e3 * found.served.request_s, 1e3 * found.served.step_s
+    each_us = 1e6 * found.served.sequence_s
+    words = f"{way:.1f} ms a request's way; {between:.2f} ms between steps, {each_us:.0f} us a sequence"
+    table.add_row("over HTTP", words)
     for each in found.errors:
         words = f"median {each.median:.1%}, p95 {each.p95:.1%} of {each.steps} held-out batches"
         table.add_row(f"error, {each.kind}", words)

@@ -9,6 +9,7 @@ import typer
 
 from headway.batch import BadFile
 from headway.bench.fields import BadWorkload
+from headway.bench.served import NotServed
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
 from headway.profile.file import BadProfile
@@ -27,6 +28,7 @@ refusals = (
     BadTokenizer,
     TemplateError,
     NotLoaded,
+    NotServed,
 )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from headway.bench.report import Report
 from headway.bench.run_page import run_page
 from headway.bench.summary import summary
 from headway.bench.traces import Trace
@@ -16,6 +17,7 @@ from headway.bench.workload import Workload
 from headway.cli import sim_flags as flag
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
+from headway.cli.sim_compare import compared
 from headway.cli.sim_setup import Asked, Setup, set_up, tail_s
 from headway.config import ConfigError
 from headway.sim.capacity import capacity, holds, most
@@ -35,8 +37,9 @@ shown_intervals = ("attainment", "goodput", "output_tok_s", "ttft_s.p95", "tpot_
 
 def sim(
     context: typer.Context,
-    model: flag.Model = "Mistral-7B",
-    device: flag.Device = "A100-80",
+    model: flag.Model = None,
+    profile: flag.Profile = None,
+    device: flag.Device = None,
     devices: flag.Devices = None,
     tp: flag.Tp = 1,
     pp: flag.Pp = 1,
@@ -47,14 +50,14 @@ def sim(
     engine: flag.Engine = "headway",
     policy: flag.PolicyName = "adaptive",
     kv_allocation: flag.Memory = "paged",
-    max_num_seqs: flag.MaxNumSeqs = 128,
+    max_num_seqs: flag.MaxNumSeqs = None,
     max_num_batched_tokens: flag.MaxNumBatchedTokens = None,
-    max_model_len: flag.MaxModelLen = 16_384,
-    max_queue: flag.MaxQueue = 1_000_000,
+    max_model_len: flag.MaxModelLen = None,
+    max_queue: flag.MaxQueue = None,
     block_size: flag.BlockSize = 16,
     prefix_caching: flag.PrefixCaching = True,
     classes: flag.Classes = None,
-    workload: flag.WorkloadName = "sharegpt",
+    workload: flag.WorkloadName = None,
     lengths: flag.LengthsFile = None,
     trace: flag.TraceFile = None,
     trace_kind: flag.TraceKind = None,
@@ -70,20 +73,35 @@ def sim(
     leaving: flag.Leaving = 0.0,
     burst: flag.Bursts = None,
     find_capacity: flag.Capacity = False,
+    compare: flag.Compare = False,
+    repeats: flag.Repeats = 3,
+    fractions: flag.Fractions = "0.5,0.8,0.95",
     html: flag.Html = None,
     json: Json = False,
 ) -> None:
     """Simulate a model on any device: what it would hold, with the engine's own scheduler.
 
-    The same seed gives the same figures. --capacity searches the largest rate that keeps the promises.
+    The same seed gives the same figures. --capacity searches the largest rate that keeps the promises;
+    --compare holds this machine's own server beside its simulation.
     """
     with told_plainly(as_json=json):
         named = {field.name for field in fields(Asked)}
-        setup = set_up(Asked(**{k: v for k, v in context.params.items() if k in named}))
-        chosen = list(range(seed, seed + seeds))
-        found = _capacity(setup, chosen) if find_capacity else _runs(setup, chosen, html)
+        asked = Asked(**{k: v for k, v in context.params.items() if k in named})
+        if compare:
+            _check_comparison(context.params)
+            found = compared(asked, seed, repeats, fractions)
+        else:
+            setup, chosen = set_up(asked), list(range(seed, seed + seeds))
+            found = _capacity(setup, chosen) if find_capacity else _runs(setup, chosen, html)
     if json:
         last_line(found)
+
+
+def _check_comparison(given: Mapping[str, Any]) -> None:
+    for name, usual in {"html": None, "find_capacity": False, "seeds": 1}.items():
+        if given[name] != usual:
+            flag = {"find_capacity": "--capacity"}.get(name, f"--{name}")
+            raise ConfigError(f"{flag}: --compare has a plan of its own; leave {flag} out")
 
 
 def _runs(setup: Setup, seeds: Sequence[int], html: Path | None) -> dict[str, Any]:
@@ -92,12 +110,12 @@ def _runs(setup: Setup, seeds: Sequence[int], html: Path | None) -> dict[str, An
     with counting("simulating", len(seeds) * _expected(setup), shown=True) as done:
         for seed in seeds:
             run = observe(
-                setup.trial(),
+                setup.trial(setup.machine.metered(seed)),
                 setup.policy(),
                 setup.limits,
                 setup.rate,
                 seed,
-                dollars_per_hour=setup.deployment.dollars_per_hour,
+                dollars_per_hour=setup.machine.dollars_per_hour,
                 told=done,
             )
             found.append(figures(run))
@@ -110,7 +128,7 @@ def _runs(setup: Setup, seeds: Sequence[int], html: Path | None) -> dict[str, An
             typer.echo(f"{name:<16} {mean:.4g}, 95 % interval {low:.4g} to {high:.4g}, {len(found)} seeds")
     timeline = _columns(points[0])
     if html is not None:
-        _write(html, run_page(_title(setup), _of(setup), found[0], timeline))
+        _write(html, run_page(setup.machine.title, _of(setup), found[0], timeline))
     more = {} if not intervals else {"seeds": found, "intervals": intervals}
     return {**_what(setup), "seed": seeds[0], **found[0], "timeline": timeline, **more}
 
@@ -122,15 +140,19 @@ def _capacity(setup: Setup, seeds: Sequence[int]) -> dict[str, Any]:
     load, window_s = setup.load, setup.window_s
     if isinstance(load, Workload):
         load, window_s = replace(load, requests=None), min(window_s, capacity_window_s)
-    cost = setup.deployment.cost()
-    trial = replace(setup.trial(), workload=load, cost=cost, window_s=window_s, horizon_s=window_s + tail_s)
+
+    def report_of(rate: float, seed: int) -> Report:
+        trial = replace(
+            setup.trial(setup.machine.cost(seed)),
+            workload=load,
+            window_s=window_s,
+            horizon_s=window_s + tail_s,
+        )
+        return simulate(trial, setup.policy(), setup.limits, rate, seed, tolerated=tolerated)
 
     def can(told: Callable[[], None], rate: float) -> bool:
         told()
-        runs = (
-            simulate(trial, setup.policy(), setup.limits, rate, seed, tolerated=tolerated) for seed in seeds
-        )
-        return most(map(holds, runs), len(seeds))
+        return most((holds(report_of(rate, seed)) for seed in seeds), len(seeds))
 
     with counting("searching", usual_rates, shown=True) as done:
         found = capacity(partial(can, done), setup.rate)
@@ -140,10 +162,10 @@ def _capacity(setup: Setup, seeds: Sequence[int]) -> dict[str, Any]:
 
 def _what(setup: Setup) -> dict[str, Any]:
     """What was simulated."""
-    of, limits = setup.deployment, setup.limits
+    of, limits = setup.machine, setup.limits
     return {
-        "model": of.model.name,
-        "device": of.device.name,
+        "model": of.model,
+        "device": of.device,
         "tp": of.tp,
         "pp": of.pp,
         "policy": setup.asked.policy,
@@ -155,18 +177,13 @@ def _what(setup: Setup) -> dict[str, Any]:
     }
 
 
-def _title(setup: Setup) -> str:
-    of = setup.deployment
-    return f"{of.model.name} on {of.gpus} x {of.device.name}"
-
-
 def _of(setup: Setup) -> str:
-    of, limits, asked = setup.deployment, setup.limits, setup.asked
-    source = asked.trace or asked.lengths or asked.workload
+    of, limits, asked = setup.machine, setup.limits, setup.asked
+    source = asked.trace or asked.lengths or asked.workload_name
     return (
         f"simulated: {source} at {setup.rate:.3g} requests/s; {asked.policy}, at most {limits.max_seqs} "
-        f"sequences and {limits.max_step_tokens} tokens a step; TP {of.tp}, PP {of.pp}; weights "
-        f"{of.weights.value}, KV {of.kv.value} of {limits.blocks * limits.block_size:,} tokens"
+        f"sequences and {limits.max_step_tokens} tokens a step; {of.words}; "
+        f"KV of {limits.blocks * limits.block_size:,} tokens"
     )
 
 

@@ -7,7 +7,7 @@ import typer
 
 from headway.bench.lengths import LENGTHS
 from headway.bench.trace_rows import KINDS
-from headway.bench.workload import WORKLOADS
+from headway.bench.workload import NAMED
 from headway.config import POLICY_NAMES
 from headway.core.memory import MEMORY_RULES
 from headway.sim.fits import GENERATIONS
@@ -22,8 +22,31 @@ def _option(group: str, help: str, *names: str, **more: Any) -> Any:
 
 _machine, _engine, _load, _faults, _what = "Machine", "Engine", "Requests", "Faults", "What to do"
 
-Model = Annotated[str, _option(_machine, "Mistral-7B and others by name, or a config.json or .gguf.")]
-Device = Annotated[str, _option(_machine, "A100-80, H100 and others by name, or one of --devices.")]
+Model = Annotated[
+    str | None,
+    _option(
+        _machine,
+        "Mistral-7B and others by name, or a config.json or .gguf. Default: Mistral-7B, or the profile's.",
+        show_default=False,
+    ),
+]
+Profile = Annotated[
+    Path | None,
+    _option(
+        _machine,
+        "The machine that headway calibrate measured, in place of a device.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    _option(
+        _machine,
+        "A100-80, H100 and others by name, or one of --devices. Default: A100-80.",
+        show_default=False,
+    ),
+]
 Devices = Annotated[Path | None, _option(_machine, "Your own devices, YAML or JSON.", metavar="FILE")]
 Tp = Annotated[int, _option(_machine, "Tensor parallelism: GPUs of a stage.", "--tp", "-tp", min=1)]
 Pp = Annotated[int, _option(_machine, "Pipeline parallelism: stages.", "--pp", "-pp", min=1)]
@@ -35,19 +58,48 @@ Engine = Annotated[str, _option(_machine, f"Whose kernels and host: {', '.join(G
 
 PolicyName = Annotated[str, _option(_engine, f"Who comes first: {', '.join(POLICY_NAMES)}.")]
 Memory = Annotated[str, _option(_engine, f"What a sequence must hold: {', '.join(MEMORY_RULES)}.")]
-MaxNumSeqs = Annotated[int, _option(_engine, "Sequences that run at most.", min=1, max=65_536)]
+_as_served = "with --profile as headway serve has it."
+MaxNumSeqs = Annotated[
+    int | None,
+    _option(
+        _engine,
+        f"Sequences that run at most. Default: 128; {_as_served}",
+        min=1,
+        max=65_536,
+        show_default=False,
+    ),
+]
 MaxNumBatchedTokens = Annotated[
     int | None,
     _option(
         _engine,
-        "Tokens of a step at most. Default: 512 for stall-free, 4096 for adaptive and aimd, else 8192.",
+        "Tokens of a step at most. Default: 512 for stall-free, 4096 for adaptive and aimd, else 8192; "
+        f"{_as_served}",
         min=1,
         max=1 << 20,
         show_default=False,
     ),
 ]
-MaxModelLen = Annotated[int, _option(_engine, "Tokens of a sequence at most.", min=2, max=1 << 24)]
-MaxQueue = Annotated[int, _option(_engine, "Sequences that wait at most.", min=1)]
+MaxModelLen = Annotated[
+    int | None,
+    _option(
+        _engine,
+        f"Tokens of a sequence at most. Default: 16384; {_as_served}",
+        min=2,
+        max=1 << 24,
+        show_default=False,
+    ),
+]
+MaxQueue = Annotated[
+    int | None,
+    _option(
+        _engine,
+        f"Sequences that wait at most. Default: a million; {_as_served}",
+        min=1,
+        max=1 << 20,
+        show_default=False,
+    ),
+]
 BlockSize = Annotated[int, _option(_engine, "Tokens of a KV block.", min=1, max=4096)]
 PrefixCaching = Annotated[
     bool, _option(_engine, "Share what prompts have in common.", "--prefix-caching/--no-prefix-caching")
@@ -59,8 +111,15 @@ Classes = Annotated[
     ),
 ]
 
-_named = ", ".join([*WORKLOADS, *LENGTHS])
-WorkloadName = Annotated[str, _option(_load, f"{_named}; or PROMPT:ANSWER tokens, such as 100-500:64.")]
+_named = ", ".join([*NAMED, *LENGTHS])
+WorkloadName = Annotated[
+    str | None,
+    _option(
+        _load,
+        f"{_named}; or PROMPT:ANSWER tokens, such as 100-500:64. Default: sharegpt; with --profile small.",
+        show_default=False,
+    ),
+]
 LengthsFile = Annotated[
     Path | None, _option(_load, "A CSV of lengths, drawn in pairs, in place of --workload.", metavar="FILE")
 ]
@@ -118,5 +177,17 @@ Bursts = Annotated[
 Capacity = Annotated[
     bool,
     _option(_what, "Find the largest rate at which 95 % of each class's promises are kept.", "--capacity"),
+]
+Compare = Annotated[
+    bool,
+    _option(
+        _what,
+        "Run the same requests over HTTP on this machine too, and show real beside simulated.",
+        "--compare",
+    ),
+]
+Repeats = Annotated[int, _option(_what, "With --compare: how often each rate is run.", min=1, max=20)]
+Fractions = Annotated[
+    str, _option(_what, "With --compare: rates, as shares of the capacity, or of --rate where it is given.")
 ]
 Html = Annotated[Path | None, _option(_what, "Write a page with plots.", metavar="FILE", show_default=False)]

@@ -11,24 +11,31 @@ from pathlib import Path
 from headway.bench.arrivals import read_arrivals
 from headway.bench.lengths import Draws, read_lengths
 from headway.bench.traces import Trace, read_pairs, read_trace
-from headway.bench.workload import WORKLOADS, Load, Part, Workload, read_mix
+from headway.bench.workload import NAMED, SMALL, Load, Part, Workload, read_mix
 from headway.classes import read_classes
-from headway.config import POLICY_NAMES, ConfigError
+from headway.cli.sim_machine import Machine, check_model, deployed, measured
+from headway.config import POLICY_NAMES, ConfigError, Settings
 from headway.core.limits import Limits
 from headway.core.memory import MEMORY_RULES
 from headway.core.policies import POLICIES, Policy
 from headway.core.slo import ServiceClass
+from headway.profile.file import Calibration, read_profile
 from headway.sim.deployment import Deployment
 from headway.sim.devices import device
+from headway.sim.executor import Cost
 from headway.sim.faults import Burst, Faults, Slow
 from headway.sim.fits import generation
-from headway.sim.meter import Meter
 from headway.sim.models import model
 from headway.sim.precision import Precision
 from headway.sim.simulate import Trial
 
 step_tokens = {"stall-free": 512, "adaptive": 4096, "aimd": 4096}  # else
 most_step_tokens = 8192
+of_devices: Mapping[str, object] = {
+    "device": None, "devices": None, "tp": 1, "pp": 1, "nodes": 1, "weights": Precision.BITS16,
+    "kv": Precision.BITS16, "memory_share": 0.9, "engine": "headway",
+}  # fmt: skip
+default_model, default_device, default_workload = "Mistral-7B", "A100-80", "sharegpt"
 default_requests, default_rate = 1000, 1.0
 tail_s = (
     120.0  # load goes on so long after the window: within it an answer of 1,024 tokens ends at 100 ms each
@@ -39,8 +46,9 @@ tail_s = (
 class Asked:
     """The flags, by their names."""
 
-    model: str
-    device: str
+    model: str | None
+    profile: Path | None
+    device: str | None
     devices: Path | None
     tp: int
     pp: int
@@ -51,14 +59,14 @@ class Asked:
     engine: str
     policy: str
     kv_allocation: str
-    max_num_seqs: int
+    max_num_seqs: int | None
     max_num_batched_tokens: int | None
-    max_model_len: int
-    max_queue: int
+    max_model_len: int | None
+    max_queue: int | None
     block_size: int
     prefix_caching: bool
     classes: list[str] | None
-    workload: str
+    workload: str | None
     lengths: Path | None
     trace: Path | None
     trace_kind: str | None
@@ -72,10 +80,14 @@ class Asked:
     leaving: float
     burst: list[str] | None
 
+    @property
+    def workload_name(self) -> str:
+        return self.workload or (default_workload if self.profile is None else SMALL)
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    deployment: Deployment
+    machine: Machine
     load: Load
     classes: Mapping[str, ServiceClass]
     limits: Limits
@@ -87,54 +99,89 @@ class Setup:
     def policy(self) -> Policy:
         return POLICIES[self.asked.policy]()
 
-    def trial(self) -> Trial:
-        """With a meter of its own."""
+    def trial(self, cost: Cost) -> Trial:
+        machine = self.machine
         return Trial(
             self.load,
             self.classes,
-            Meter(self.deployment),
+            cost,
             MEMORY_RULES[self.asked.kv_allocation],
             self.window_s,
             self.window_s + tail_s,
-            self.deployment.depth,
-            self.deployment.pp,
+            machine.pp,  # in flight: as many as keep every stage busy
+            machine.pp,
             self.faults,
+            machine.way,
+            machine.profile,
         )
 
 
 def set_up(asked: Asked) -> Setup:
-    """Raises ConfigError, BadWorkload or BadModel."""
+    """Raises ConfigError, BadProfile, BadWorkload or BadModel."""
     _check_among("--policy", asked.policy, POLICY_NAMES)
     _check_among("--kv-allocation", asked.kv_allocation, MEMORY_RULES)
-    tokens = asked.max_num_batched_tokens or step_tokens.get(asked.policy, most_step_tokens)
-    deployment = _deployment(asked, tokens)
-    with _told_of("--model"):
-        blocks = deployment.kv_blocks(asked.block_size)
-    limits = Limits(
-        asked.max_num_seqs,
-        tokens,
-        asked.max_queue,
-        asked.block_size,
-        blocks,
-        asked.max_model_len,
-        asked.prefix_caching,
-    )
+    machine, limits = _devices(asked) if asked.profile is None else _measured(asked, asked.profile)
     with _told_of("--class"):
         classes = read_classes(";".join(asked.classes or ()))
     load = _load(asked, classes)
     rate = asked.rate or _own_rate(load)
-    return Setup(deployment, load, classes, limits, _faults(asked), rate, asked.window or inf, asked)
+    return Setup(machine, load, classes, limits, _faults(asked), rate, asked.window or inf, asked)
 
 
 def _own_rate(load: Load) -> float:
     return load.rate if isinstance(load, Trace) and load.rate < inf else default_rate
 
 
+def _devices(asked: Asked) -> tuple[Machine, Limits]:
+    tokens = asked.max_num_batched_tokens or step_tokens.get(asked.policy, most_step_tokens)
+    deployment = _deployment(asked, tokens)
+    with _told_of("--model"):
+        blocks = deployment.kv_blocks(asked.block_size)
+    limits = Limits(
+        asked.max_num_seqs or 128,
+        tokens,
+        asked.max_queue or 1_000_000,
+        asked.block_size,
+        blocks,
+        asked.max_model_len or 16_384,
+        asked.prefix_caching,
+    )
+    return deployed(deployment), limits
+
+
+def _measured(asked: Asked, profile: Path) -> tuple[Machine, Limits]:
+    """The limits are those of `headway serve` on that machine."""
+    for name, usual in of_devices.items():
+        if getattr(asked, name) != usual:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{flag}: --profile says what a step takes; leave {flag} out")
+    calibration = read_profile(profile)
+    if asked.model is not None:
+        with _told_of("--model"):
+            dimensions = model(asked.model)
+        check_model(calibration, dimensions, f"--profile {profile}")
+    return measured(calibration), served_limits(asked, calibration)
+
+
+def served_limits(asked: Asked, calibration: Calibration) -> Limits:
+    """What `headway serve` has unless it is told otherwise."""
+    usual, room = Settings(), calibration.room
+    return Limits(
+        asked.max_num_seqs or usual.max_num_seqs,
+        asked.max_num_batched_tokens or usual.max_num_batched_tokens,
+        asked.max_queue or usual.max_queue,
+        asked.block_size,
+        max(1, room.kv_tokens // asked.block_size),
+        asked.max_model_len or room.max_model_len,
+        asked.prefix_caching,
+    )
+
+
 def _deployment(asked: Asked, tokens: int) -> Deployment:
     with _told_of("--model"):
-        dimensions = model(asked.model)
+        dimensions = model(asked.model or default_model)
     with _told_of("--device"):
-        found = device(asked.device, asked.devices)
+        found = device(asked.device or default_device, asked.devices)
     with _told_of("--engine"):
         engine = generation(asked.engine)
     with _told_of("--tp, --pp"):
@@ -160,14 +207,12 @@ def _load(asked: Asked, classes: Mapping[str, ServiceClass]) -> Load:
         trace = read_trace(asked.trace, asked.trace_kind, classes=list(classes), mix=mix)
         return replace(trace, requests=trace.requests[: asked.requests]) if asked.requests else trace
     requests = asked.requests if asked.requests or asked.window else default_requests
-    if asked.lengths is None and asked.workload in WORKLOADS:
-        named = replace(WORKLOADS[asked.workload], requests=requests)
+    name = asked.workload_name
+    if asked.lengths is None and name in NAMED:
         if mix:
-            raise ConfigError(
-                f"--mix: {asked.workload} has classes of its own; take lengths such as sharegpt"
-            )
-        return _arriving(named, asked.arrivals, requests)
-    draws: Draws = read_lengths(asked.workload) if asked.lengths is None else read_pairs(asked.lengths)
+            raise ConfigError(f"--mix: {name} has classes of its own; take lengths such as sharegpt")
+        return _arriving(replace(NAMED[name], requests=requests), asked.arrivals, requests)
+    draws: Draws = read_lengths(name) if asked.lengths is None else read_pairs(asked.lengths)
     parts = tuple(Part(name, share, draws) for name, share in (mix or {"chat": 1.0}).items())
     return _arriving(Workload(parts, requests=requests), asked.arrivals, requests)
 

@@ -13,7 +13,7 @@ from headway.core.forecast import Profile
 from headway.core.types import Slice
 from headway.profile.cost import ROW_KNOTS, TOKEN_KNOTS, Factors
 
-VERSION = 1
+VERSION = 2
 file_bytes = 4 << 20  # the largest that is read
 most_items = 4096  # of any list in it
 
@@ -70,6 +70,22 @@ class Host(_Part, frozen=True):
 
     step_s: Seconds
     sequence_s: Seconds
+
+
+class Served(_Part, frozen=True):
+    """What a client on the same machine waits for beside steps, when `headway serve` answers it."""
+
+    request_s: Seconds  # from sending until the scheduler has it, and of the first token back
+    prompt_token_s: Seconds
+    step_s: Seconds  # between two steps: the host's share, and what sending tokens takes from the next step
+    sequence_s: Seconds
+
+
+class Room(_Part, frozen=True):
+    """What a server had there that was told nothing about memory."""
+
+    kv_tokens: Some
+    max_model_len: Some
 
 
 class Forecast(_Part, frozen=True):
@@ -131,6 +147,8 @@ class Calibration(_Part, frozen=True):
     model: Model
     peaks: Peaks
     host: Host
+    served: Served
+    room: Room
     cost: Cost
     forecast: Forecast
     errors: tuple[Errors, ...]

@@ -7,6 +7,7 @@ is much the same, and the forecast learns the speed within a few steps.
 import os
 import platform
 import re
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +77,21 @@ def find_profile(asked: str | None, model: Model, machine: Machine, cache_dir: P
     if other:
         return Found(None, f"the built-in guess: {path} is of another model or machine: {other}")
     return Found(found, f"the profile of {found.made.date}, {path}")
+
+
+def kept_profiles(model: Model, cache_dir: Path) -> dict[Path, Calibration]:
+    """Those of this model on this machine, with whatever threads and kernels; what cannot be read is none."""
+    found = {}
+    for path in sorted((cache_dir / "profiles").glob("*.json")):
+        with suppress(BadProfile):  # an older version's, say: it is as if it had not been made
+            found[path] = read_profile(path)
+    return {
+        path: one for path, one in found.items() if not model_differs(one.model, model) and _made_here(one)
+    }
+
+
+def _made_here(found: Calibration) -> bool:
+    return not machine_differs(found.machine, this_machine(found.machine.threads, found.machine.kernels))
 
 
 def named_profile(asked: str, model: Model) -> Calibration:

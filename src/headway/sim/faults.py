@@ -2,7 +2,7 @@
 leave, requests that come all at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import cycle, islice
@@ -14,6 +14,9 @@ from headway.bench.workload import Arrival, Load, request
 from headway.clock import VirtualClock
 from headway.core.types import Batch, Cancel, Letter
 from headway.sim.executor import Cost, Death, no_death
+
+Way = Callable[[Arrival], float]
+"""Seconds from a client's sending until the scheduler has the request, and of an answer's way back."""
 
 patience_s = 10.0  # mean, exponential: how long whoever leaves has stayed
 
@@ -82,9 +85,19 @@ def _burst_seed(seed: int, number: int) -> int:
     return 1_000_003 * (seed + 1) + number
 
 
-def letters(asked: Sequence[Arrival], seed: int, leaving: float) -> Iterator[tuple[float, Letter]]:
-    """Requests, known by their place in `asked`, and the cancels of those who leave; in order of time."""
-    requests = ((arrival.at_s, request(id, arrival)) for id, arrival in enumerate(asked))
+def letters(
+    asked: Sequence[Arrival], seed: int, leaving: float, way: Way | None = None
+) -> Iterator[tuple[float, Letter]]:
+    """Requests, known by their place in `asked`, and the cancels of those who leave; in order of time. A
+    request comes as late as its way is long; None: at once.
+    """
+    requests: Iterator[tuple[float, Letter]]
+    if way is None:
+        requests = ((arrival.at_s, request(id, arrival)) for id, arrival in enumerate(asked))
+    else:
+        later = [arrival._replace(at_s=arrival.at_s + way(arrival)) for arrival in asked]
+        come = ((arrival.at_s, request(id, arrival)) for id, arrival in enumerate(later))
+        requests = iter(sorted(come, key=lambda each: each[0]))
     if not leaving:
         return requests
     random = Random(f"{seed}/leaving")

@@ -11,6 +11,7 @@ from headway.bench.report import Report, report
 from headway.bench.workload import Arrival, Load
 from headway.clock import VirtualClock
 from headway.core.engine import Engine
+from headway.core.forecast import Profile
 from headway.core.limits import Limits
 from headway.core.memory import MemoryRule
 from headway.core.policies import Policy
@@ -18,7 +19,7 @@ from headway.core.ports import ExecutorDied
 from headway.core.scheduler import Scheduler
 from headway.core.slo import ServiceClass
 from headway.sim.executor import Cost
-from headway.sim.faults import NO_FAULTS, Faults, arrivals, death, letters, slowed
+from headway.sim.faults import NO_FAULTS, Faults, Way, arrivals, death, letters, slowed
 from headway.sim.inbox import VirtualInbox
 from headway.sim.judge import Judge
 from headway.sim.scripted import LengthsExecutor
@@ -37,6 +38,8 @@ class Trial:
     depth: int = 1  # batches in flight
     stages: int = 1  # of a pipeline; a sequence is in one batch at a time where there are several
     faults: Faults = NO_FAULTS
+    way: Way | None = None  # between client and scheduler; None: none
+    profile: Profile = Profile()  # what the engine's forecast begins with
 
 
 def simulate(
@@ -71,8 +74,15 @@ def run(
         exclusive=trial.stages > 1,
         stages=trial.stages,
     )
-    inbox = VirtualInbox(clock, executor, letters(asked, seed, trial.faults.leaving))
-    scheduler = Scheduler(limits, policy, trial.memory, classes=trial.classes, exclusive=executor.exclusive)
+    inbox = VirtualInbox(clock, executor, letters(asked, seed, trial.faults.leaving, trial.way))
+    scheduler = Scheduler(
+        limits,
+        policy,
+        trial.memory,
+        classes=trial.classes,
+        profile=trial.profile,
+        exclusive=executor.exclusive,
+    )
     engine = Engine(clock, inbox, executor, judge, scheduler)
     try:
         while judge.undecided and clock.now() < trial.horizon_s and engine.turn():

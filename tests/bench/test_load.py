@@ -1,17 +1,20 @@
-"""The client of the benchmarks: what it reads from the wire, and when it sends."""
+"""The client over HTTP: what it reads from the wire, and when it sends."""
 
 import asyncio
 import json
 
 import pytest
-from load import Asked, Played, Reading, obeying, play
+
+from headway.bench.load import Asked, Played, Reading, obeying, play
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 DONE = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
-def event(tokens: int, text: str = "a") -> bytes:
+def event(tokens: int, text: str = "a", in_engine_s: float | None = None) -> bytes:
     chunk = {"choices": [{"text": text}], "usage": {"prompt_tokens": 9, "completion_tokens": tokens}}
+    if in_engine_s is not None:
+        chunk["timings"] = {"queue_ms": 0.0, "host_ms": 2.0, "total_ms": 1e3 * in_engine_s + 2.0}
     data = b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
     return f"{len(data):x}\r\n".encode() + data + b"\r\n"
 
@@ -27,6 +30,14 @@ def test_a_stream_is_read_alike_however_it_is_cut() -> None:
         assert (reading.status, reading.tokens, reading.done, reading.failed) == (200, 4, True, False)
 
 
+def test_the_last_event_tells_how_long_the_engine_took() -> None:
+    reading = Reading()
+    reading.feed(HEAD + event(1, '"timings":{"host_ms":1,"total_ms":9}') + event(2))
+    assert reading.in_engine_s is None
+    reading.feed(event(2, in_engine_s=0.125) + DONE)
+    assert (reading.tokens, reading.in_engine_s) == (2, 0.125)
+
+
 def test_a_refusal_says_when_to_come_again() -> None:
     reading = Reading()
     reading.feed(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\ncontent-length: 2\r\n\r\n{}")
@@ -40,10 +51,12 @@ def test_an_error_in_mid_stream_is_a_failure() -> None:
 
 
 class Scripted:
-    """A server that refuses so many, then gives every request the tokens that it asks for, `gap_s` apart."""
+    """A server that refuses so many, then gives every request the tokens that it asks for, `gap_s` apart, and
+    says that its engine took `in_engine_s`.
+    """
 
-    def __init__(self, refused: int = 0, gap_s: float = 0.01) -> None:
-        self.refused, self.gap_s = refused, gap_s
+    def __init__(self, refused: int = 0, gap_s: float = 0.01, in_engine_s: float | None = None) -> None:
+        self.refused, self.gap_s, self.in_engine_s = refused, gap_s, in_engine_s
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -56,7 +69,7 @@ class Scripted:
             writer.write(HEAD)
             for token in range(body["max_tokens"]):
                 await asyncio.sleep(self.gap_s)
-                writer.write(event(token + 1))
+                writer.write(event(token + 1, in_engine_s=self.in_engine_s))
             writer.write(DONE)
         writer.close()
 

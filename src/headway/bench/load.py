@@ -32,6 +32,7 @@ class Asked:
     service_class: str
     prompt: Sequence[int]
     output_tokens: int
+    salt: str = ""  # requests with different ones share no cached prefix
 
     def body(self, model: str) -> bytes:
         fields = {
@@ -44,7 +45,8 @@ class Asked:
             "stream": True,
             "stream_options": {"continuous_usage_stats": True},
         }
-        return json.dumps(fields).encode()
+        salted = {"cache_salt": self.salt} if self.salt else {}
+        return json.dumps(fields | salted).encode()
 
 
 @dataclass(slots=True)
@@ -59,6 +61,7 @@ class Exchange:
     retry_after_s: float | None = None
     stamps: list[float] = field(default_factory=list)  # of tokens
     complete: bool = False
+    in_engine_s: float | None = None  # queue and steps, by the server's account; once it is complete
 
     @property
     def answer(self) -> Answer:
@@ -70,11 +73,13 @@ class Reading:
     """A response's bytes as they come: its status, its Retry-After, and how many tokens it tells of."""
 
     _tokens = re.compile(rb'"completion_tokens": ?(\d+)')
+    _timings = re.compile(rb'"timings":\{[^}]*"host_ms": ?([\d.e+-]+)[^}]*"total_ms": ?([\d.e+-]+)')
     _retry_after = re.compile(rb"\r\nretry-after: ?(\d+)", re.IGNORECASE)
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.retry_after_s: float | None = None
+        self.in_engine_s: float | None = None
         self.tokens = 0
         self.failed = self.done = False
         self._rest = b""
@@ -97,6 +102,8 @@ class Reading:
     def _event(self, event: bytes) -> None:
         if counted := self._tokens.search(event):
             self.tokens = int(counted[1])
+            if b'"timings"' in event and (found := self._timings.search(event)):
+                self.in_engine_s = (float(found[2]) - float(found[1])) / 1e3
         elif b'data: {"error"' in event:
             self.failed = True
         elif b"data: [DONE]" in event:
@@ -131,6 +138,7 @@ class _Connection(asyncio.Protocol):
         exchange.ended_s = time.monotonic() - self._since_s
         whole = reading.tokens == exchange.asked.output_tokens
         exchange.complete = reading.status == 200 and reading.done and whole and not reading.failed
+        exchange.in_engine_s = reading.in_engine_s
         if not self.over.done():
             self.over.set_result(None)
 

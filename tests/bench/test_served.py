@@ -5,7 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
-from served import Server, Usage, disturbance, usage
+
+from headway.bench.served import Server, Usage, disturbance, usage
 
 
 def test_what_others_had_is_what_is_neither_ours_nor_idle() -> None:
@@ -20,7 +21,7 @@ def test_a_server_s_processes_are_found_with_their_time(tmp_path: Path) -> None:
         (tmp_path / str(pid)).mkdir()
         line = f"{pid} (a (strange) name) S {parent} {pid} {pid} 0 -1 4 0 0 0 0 200 100 0 0"
         (tmp_path / str(pid) / "stat").write_text(line)
-    found = usage(Server("", tmp_path, 10), tmp_path)
+    found = usage(Server("", tmp_path, 10, "m", 0), tmp_path)
     tick_s = 1.0 / os.sysconf("SC_CLK_TCK")
     assert found is not None
     assert found.busy_s == pytest.approx(165 * tick_s)
@@ -29,4 +30,4 @@ def test_a_server_s_processes_are_found_with_their_time(tmp_path: Path) -> None:
 
 
 def test_elsewhere_nothing_is_known(tmp_path: Path) -> None:
-    assert usage(Server("", tmp_path, 1), tmp_path) is None
+    assert usage(Server("", tmp_path, 1, "m", 0), tmp_path) is None

@@ -1,5 +1,5 @@
-"""A server process of its own for a measurement: started, asked how it is, ended. And where it was measured,
-and who else was at work there.
+"""A server process of its own for a measurement: started, asked how it is, ended. And who else was at work on
+its machine.
 
 Owns the process, its files and what is read from /metrics. The server is `headway serve` of this
 environment's Python; what it logs lies in a temporary file and is shown when it does not come up.
@@ -7,7 +7,6 @@ environment's Python; what it logs lies in a temporary file and is shown when it
 
 import json
 import os
-import platform
 import re
 import signal
 import subprocess
@@ -17,14 +16,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.request import urlopen
 
 EXIT_S, SCRAPE_S = 20.0, 10.0
 most_taken = 0.15  # cores that others may have had of a trial that counts
-quiet_s, most_wait_s = 5.0, 180.0  # before a trial: so long quiet, or no longer waited for
+look_s, most_wait_s = 5.0, 180.0  # before a trial: so long quiet, or no longer waited for
+
+
+class NotServed(Exception):
+    """The server did not come up, or ended while it was measured; the message ends with its last words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Server:
     url: str
     log: Path
     pid: int
+    model: str  # as clients name it
+    kv_tokens: int
 
     def metrics(self) -> "Metrics":
         with urlopen(f"{self.url}/metrics", timeout=SCRAPE_S) as answer:
@@ -41,10 +45,15 @@ class Server:
         with urlopen(f"{self.url}/v1/slo", timeout=SCRAPE_S) as answer:
             return json.load(answer)
 
+    def max_model_len(self) -> int:
+        """Tokens of one sequence."""
+        with urlopen(f"{self.url}/v1/models", timeout=SCRAPE_S) as answer:
+            return int(json.load(answer)["data"][0]["max_model_len"])
+
 
 @contextmanager
 def serving(model: str, flags: Sequence[str]) -> Iterator[Server]:
-    """Up and ready. What runs when this is left is cut off."""
+    """Up and ready. What runs when this is left is cut off. Raises NotServed."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         command = [sys.executable, "-m", "headway.cli", "serve", model, "--port", "0", "--json"]
@@ -54,26 +63,34 @@ def serving(model: str, flags: Sequence[str]) -> Iterator[Server]:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
+                env=_environment(),
                 start_new_session=True,
             )
         try:
-            yield Server(_url(process, log), log, process.pid)
+            ready = _ready(process, log)
+            yield Server(ready["url"], log, process.pid, ready["model"], ready["kv_tokens"])
         except OSError as error:
             if process.poll() is None:
                 raise
             words = f"the server ended with {process.returncode} while it was measured ({error})"
-            sys.exit(f"{words}:\n{log.read_text()[-3000:]}")
+            raise NotServed(f"{words}:\n{log.read_text()[-3000:]}") from error
         finally:
             _end(process)
 
 
-def _url(process: "subprocess.Popen[str]", log: Path) -> str:
+def _environment() -> dict[str, str]:
+    """Without the settings of whoever measures: a server has its own from flags alone."""
+    kept = ("HEADWAY_CACHE",)
+    return {name: value for name, value in os.environ.items() if name in kept or name[:8] != "HEADWAY_"}
+
+
+def _ready(process: "subprocess.Popen[str]", log: Path) -> dict[str, Any]:
     assert process.stdout is not None
     stdout: IO[str] = process.stdout
     for line in stdout:
         if line.startswith('{"url"'):
-            return str(json.loads(line)["url"])
-    sys.exit(f"the server did not come up:\n{log.read_text()[-3000:]}")
+            return dict[str, Any](json.loads(line))
+    raise NotServed(f"the server did not come up:\n{log.read_text()[-3000:]}")
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
@@ -152,42 +169,13 @@ def left_alone(cores: Mapping[str, float]) -> bool:
     return sum(cores.values()) <= most_taken
 
 
-def await_quiet() -> None:
+def await_quiet(look_s: float = look_s, most_wait_s: float = most_wait_s) -> None:
     """Until others have left the cores alone for a while. Not for ever: a trial sees what disturbs it."""
-    own = Server("", Path(), os.getpid())
-    for _ in range(int(most_wait_s / quiet_s)):
+    own = Server("", Path(), os.getpid(), "", 0)
+    for _ in range(int(most_wait_s / look_s)):
         before = usage(own)
         if before is None:
             return
-        time.sleep(quiet_s)
+        time.sleep(look_s)
         if left_alone(disturbance(before, usage(own))):
             return
-
-
-def where() -> dict[str, Any]:
-    """Date, machine and commit of a measurement."""
-    info = Path("/proc/cpuinfo")
-    lines = (line.partition(":") for line in (info.read_text().splitlines() if info.exists() else ()))
-    facts = {name.strip(): value.strip() for name, _, value in lines}
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": facts.get("model name", platform.processor() or "unknown"),
-        "cores": os.cpu_count(),
-        "load_average_before": round(os.getloadavg()[0], 2),
-        "commit": _commit(),
-    }
-
-
-def _commit() -> str:
-    """With a + where what is measured differs from it."""
-    try:
-        commit = _git("rev-parse", "--short=12", "HEAD")
-        return commit + "+" * bool(_git("status", "--porcelain", "--", "src"))
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def _git(*command: str) -> str:
-    root = str(Path(__file__).parents[1])
-    ran = subprocess.run(["git", "-C", root, *command], capture_output=True, text=True, check=True)
-    return ran.stdout.strip()
