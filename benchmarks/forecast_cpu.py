@@ -133,7 +133,7 @@ def measure(configuration: Configuration, rate: float, seed: int) -> Row:
         watch = Watch(server)
         played = asyncio.run(play(mixed(rate, seed, most_s), server.url, most_s, beside=watch))
     facts = {**configuration._asdict(), "rate": rate, "seed": seed}
-    return {**facts, "phases": watch.found, "cores": dict(watch.cores), "client": client_json(played)}
+    return {**facts, "phases": watch.found, "taken": dict(watch.cores), "client": client_json(played)}
 
 
 def told(phase: str, row: Row) -> str:
@@ -157,9 +157,9 @@ def main() -> None:
     for _ in range(attempts):
         await_quiet()
         row = {**facts, **measure(Configuration(given.policy, 2048, 64), given.rate, given.seed)}
-        if left_alone(row["cores"]):
+        if left_alone(row["taken"]):
             break
-        print(f"not counted: {row['cores']}", flush=True)
+        print(f"not counted: {row['taken']}", flush=True)
     else:
         sys.exit("others had too much of the cores every time; try again when they are quiet")
     for phase, found in row["phases"].items():

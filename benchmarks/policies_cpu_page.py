@@ -68,7 +68,12 @@ def _fixed(found: Row) -> str:
     name, rate = setting(found["fixed"]), f"{found['capacity']:.2f} requests/s"
     words = "(tokens of a step / sequences)"
     if found["fixed_given"]:
-        first = f"As the best fixed configuration {name} {words} was given; none was searched for."
+        first = f"As the best fixed configuration {name} {words} was given"
+        first += (
+            ", which a search of an earlier hour had found."
+            if found["searched"]
+            else "; none was searched for."
+        )
     else:
         entrants = len(found["searched"])
         first = f"The best fixed configuration is what a race of {entrants} ended with: {name} {words}."

@@ -174,6 +174,17 @@ def test_whoever_was_held_back_by_one_that_expired_is_planned_for_at_once():
         assert plan.wake_s == 3.0, "nothing else would wake the engine for the second choice"
 
 
+def test_choices_whose_prompt_has_begun_do_not_expire():
+    world = World(ServiceClass(name="patient", max_wait_s=1.0))
+    prompt, sampling = array("i", [7] * 2000), Sampling(max_tokens=4, seed=0)
+    twice = Request(99, prompt, sampling, arrival_s=0.0, choices=2, service_class="patient")
+    world.scheduler.add(twice, 0.0)
+    while world.step():
+        pass
+    assert world.now > 1.0
+    assert [end.reason for end in world.of(Finished)] == [Reason.LENGTH, Reason.LENGTH]
+
+
 def test_a_class_that_refuses_is_told_when_to_come_again_and_an_idle_engine_refuses_nobody():
     refusing = replace(SLOW_CHAT, on_overload=Overload.REFUSE)
     world = World(refusing)

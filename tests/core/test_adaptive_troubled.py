@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from headway.core.slo import BATCH, CHAT, INTERACTIVE
-from headway.core.types import Stepped, Token
+from headway.core.slo import BATCH, CHAT, INTERACTIVE, ServiceClass
+from headway.core.types import Finished, Stepped, Token
 from tests.core.timed_world import SLOW_CHAT, World
 
 
@@ -125,3 +125,66 @@ def test_a_late_request_goes_on_after_half_a_minute_however_many_are_in_time():
             asked += 1
         world.step()
     assert stamps(world, hopeless)
+
+
+def crowd(world: World, every_s: float, end_s: float, watched: int) -> None:
+    """Chats of 100 tokens, one every so often, until then or the end of one that is watched."""
+    asked, start_s = 0, world.now
+    while world.now < end_s and not any(e.request_id == watched for e in world.of(Finished)):
+        while start_s + every_s * asked <= world.now:
+            world.ask("chat", 100, max_tokens=3)
+            asked += 1
+        world.step()
+
+
+def test_a_stream_of_a_lower_level_that_has_begun_goes_on_beside_more_chats_than_can_be_served():
+    world = World(SLOW_CHAT, BATCH, max_seqs=64, max_queued=512)
+    batch = world.ask("batch", 40, max_tokens=20)
+    while not stamps(world, batch):
+        world.step()
+    crowd(world, 0.06, 20.0, batch)
+    assert len(stamps(world, batch)) == 20
+
+
+@pytest.mark.parametrize("max_seqs", [2, 8])
+def test_batch_ends_though_chats_wait_for_every_place_at_all_times(max_seqs: int):
+    world = World(SLOW_CHAT, BATCH, max_seqs=max_seqs, max_queued=5000)
+    batch = world.ask("batch", 40, max_tokens=3)
+    residency = world.scheduler.residency
+    while world.now < 200.0 and len(stamps(world, batch)) < 3:
+        held = [s for s in (*residency.running, *residency.waiting) if s.service_class.name == "chat"]
+        for _ in range(max_seqs + 2 - len(held)):
+            world.ask("chat", 20, max_tokens=20)
+        world.step()
+    assert len(stamps(world, batch)) == 3
+
+
+@pytest.mark.parametrize(("level", "ttft_s"), [(0, None), (0, 0.5), (5, 0.5), (10, None)])
+def test_who_may_not_wait_for_long_begins_before_more_chats_than_can_be_served(level, ttft_s):
+    patient = ServiceClass(name="patient", level=level, ttft_p95_s=ttft_s, max_wait_s=20.0)
+    world = World(SLOW_CHAT, patient, max_seqs=64, max_queued=5000)
+    world.ask("chat", 100, max_tokens=3)
+    world.step()
+    asked = world.ask("patient", 200, max_tokens=2)
+    crowd(world, 0.07, 25.0, asked)
+    assert stamps(world, asked)
+    assert stamps(world, asked)[0] <= 16.0
+
+
+def test_beside_a_stream_batch_prompts_take_less_than_half_of_its_slack():
+    world = World(SLOW_CHAT, BATCH)
+    chat = world.ask("chat", 4, max_tokens=200)
+    world.step()
+    world.ask("batch", 3000)
+    while len(stamps(world, chat)) < 30:
+        world.step()
+    assert widest_gap_s(world, chat) <= 0.05
+
+
+def test_a_step_of_few_tokens_is_not_all_for_who_has_waited_for_too_long():
+    world = World(SLOW_CHAT, BATCH, max_step_tokens=4)
+    world.ask("batch", 200)
+    world.now += 31.0
+    chats = [world.ask("chat", 4, max_tokens=20) for _ in range(2)]
+    run_until(world, world.now + 4.0)
+    assert all(len(stamps(world, chat)) == 20 for chat in chats)

@@ -140,3 +140,30 @@ def test_those_who_never_come_again_keep_nobody_out_for_long():
     let_in = [door.ask(now / 2, text=100 + now) is None for now in range(4, 200)]
     assert not any(let_in[:10])
     assert all(let_in[-80:])
+
+
+def test_each_full_queue_is_told_of_as_if_there_had_been_none_long_before():
+    door = Door()
+    door.queue(2000)
+    told = []
+    for hour in range(4):
+        refused = [door.ask(3600.0 * hour, queued=LIMITS.max_queued) for _ in range(20)]
+        told.append(max(each.retry_after_s for each in refused))
+    assert told == sorted(told, reverse=True)
+
+
+def test_those_who_do_come_again_are_reckoned_with_again():
+    door = Door()
+    bookings = door.admission._bookings
+    door.queue(3000)
+    for text in range(40):
+        door.ask(0.0, text=text)
+    door.queue(1, since=100.0)
+    door.ask(100.0, text=99)
+    forgotten = bookings._returning
+    for second in range(100, 200, 4):
+        door.queue(3000, since=float(second))
+        again_s = door.ask(float(second), text=second).retry_after_s
+        door.queue(1, since=second + again_s)
+        assert door.ask(second + again_s, text=second) is None
+    assert forgotten < 0.2 < 0.6 < bookings._returning

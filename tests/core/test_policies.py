@@ -71,7 +71,7 @@ def test_static_waits_for_the_batch_to_fill_but_no_longer_than_told():
 
 
 def test_decode_first_refills_only_when_the_running_set_has_shrunk():
-    scheduler = scheduler_with(DecodeFirst(refill_share=0.5), 2, 2, max_tokens=3)
+    scheduler = scheduler_with(DecodeFirst(), 2, 2, max_tokens=3)
     scheduler.add(ask(7, prompt=2, max_tokens=9), 0.0)
     scheduler.add(ask(8, prompt=2, max_tokens=9), 0.0)
     assert shapes(scheduler, 1) == [[(0, 2), (1, 2), (2, 2), (3, 2)]]

@@ -8,8 +8,7 @@ from headway.core.sequence import Sequence
 from headway.core.slo import Overload, ServiceClass, first_due_s
 from headway.core.types import Refusal, Refused, Request
 
-backlog_memory_s = 4.0  # how far back the rate of prompts looks, in seconds with a backlog
-least_tokens = 16.0  # in that time: a queue that stands still is one that hardly moves
+backlog_memory_s, least_tokens = 4.0, 16.0  # that the rate of prompts looks back on, with a backlog
 
 
 class Admission:
@@ -29,6 +28,7 @@ class Admission:
         """The class it is served as, or why not. For being late nobody is refused by an idle engine."""
         request = sequence.request
         served = self._learned.known[request.service_class]
+        self._bookings.forget(now)
         if refused := self._refuse_unfit(request, queued, now):
             return refused
         came_back = self._bookings.take_up(request.prompt, now)
@@ -45,7 +45,7 @@ class Admission:
         token_s = (self._token_s if ahead or rivals >= self._max_seqs else 0.0) or best_s
         work_s, first_token_s = tokens * token_s, (ahead + tokens) * token_s
         if not came_back:
-            first_token_s += self._bookings.seconds(served.level, now, late_s)
+            first_token_s += self._bookings.seconds(served.level, late_s)
         if now + first_token_s <= late_s:
             return served
         if served.downgrade_to is not None:

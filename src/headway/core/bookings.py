@@ -8,7 +8,7 @@ from math import ceil
 from typing import NamedTuple
 
 booked_share = 0.8  # of the machine's time, for those who were told
-most_booked, longest_wait_s = 4096, 120  # OpenAI's clients believe in nothing longer
+most_booked, longest_wait_s = 512, 120  # OpenAI's clients believe in nothing longer
 patience_s = 2.0  # so much sooner or later than it was told to one is still known
 learned_of_each = 0.05
 
@@ -33,19 +33,20 @@ class Bookings:
             insort(self._due, Booking(now + told_s, level, work_s, sha256(prompt).digest()))
         return told_s
 
+    def forget(self, now: float) -> None:
+        while self._due and self._due[0].at_s < now - patience_s:
+            self._due.pop(0)
+            self._returning -= learned_of_each * self._returning
+
     def take_up(self, prompt: "array[int]", now: float) -> bool:
         """Whether one with this prompt was told to come now; it has come."""
-        near = [b for b in self._due if abs(b.at_s - now) <= patience_s]
-        mark = sha256(prompt).digest() if near else b""
-        mine = [b for b in near if b.mark == mark]
+        mark = sha256(prompt).digest()
+        mine = [b for b in self._due if b.mark == mark and abs(b.at_s - now) <= patience_s]
         for booking in mine[:1]:
             self._due.remove(booking)
             self._returning += learned_of_each * (1.0 - self._returning)
         return bool(mine)
 
-    def seconds(self, level: int, now: float, until_s: float) -> float:
+    def seconds(self, level: int, until_s: float) -> float:
         """Of work that is expected by then, and not junior to a newcomer of this level."""
-        while self._due and self._due[0].at_s < now - patience_s:
-            self._due.pop(0)
-            self._returning -= learned_of_each * self._returning
         return self._returning * sum(b.work_s for b in self._due if b.at_s <= until_s and b.level <= level)

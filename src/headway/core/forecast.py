@@ -2,9 +2,8 @@
 
     seconds = speed x (base + piecewise linear in tokens + sequences + decode context + prompt pairs)
 
-One line cannot fit: 1 / 4 / 16 / 64 / 256 tokens take 45 / 87 / 101 / 208 / 640 ms on one CPU. The shape is
-a Kalman filter on the terms' factors: recursive least squares whose weights drift. `speed` is the median of
-the last few actual / shape: a step that was held up moves nothing, a slower machine is followed in three.
+The shape is a Kalman filter on the terms' factors: recursive least squares whose weights drift. `speed` is
+the median of the last few actual / shape: one step that was held up moves nothing, three slow ones do.
 """
 
 from bisect import bisect_left, bisect_right

@@ -8,8 +8,7 @@ from math import inf
 from headway.core.forecast import Forecast, Load, Profile, reviewed_every
 from headway.core.slo import ServiceClass, pace_s
 
-kept_outputs = 128  # of the last answers, for their 90th percentile
-first_output = 256.0  # tokens; before any answer has ended
+kept_outputs, first_output = 128, 256.0  # answers, for their 90th percentile; tokens, before any has ended
 tight = 1.2  # a pace nearer to the bare step governs nothing: to chase it would stop everyone else
 bare, bare_gain = Load(1, 1, 64, 0), 0.1  # the lightest decode; how far a review moves what it takes
 surely_over, surely_under = 1.05, 0.95  # shares of a target: infeasible from the one on, until the other
@@ -29,7 +28,7 @@ class Record:  # of one class
         self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
         self.shortest_output = float(ranked[0])
 
-    def gap(self, late: bool) -> None:  # late, but no mishap that no shorter steps would mend
+    def gap(self, late: bool) -> None:  # one twice too long is a mishap that no shorter steps would mend
         self.gaps += 1
         self.late_gaps += late
 

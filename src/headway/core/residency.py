@@ -121,7 +121,8 @@ class Residency:
         """Whether one more may run. Of strictly lower levels the ranking's last makes place, if need be."""
         if len(self.running) < self.limits.max_seqs:
             return True
-        lower = [s for s in self._giving_way(sequence) if s.level > sequence.level]
+        first = next((s for ranking in self._rankings for s, _ in ranking), None)  # whatever its level
+        lower = [s for s in self._giving_way(sequence) if s.level > sequence.level and s is not first]
         if lower and not any(s.leaving for s in lower):
             self._oust(lower[0])
         if lower and any(s.leaving for s in lower):

@@ -4,6 +4,7 @@ its ranking is granted is `step.py`'s, who holds blocks is `residency.py`'s."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import NamedTuple
 
 from headway.core.account import HOST, PREEMPTION, PREFILL, QUEUE, to_ns
@@ -177,6 +178,7 @@ class Scheduler:
         for sequence in choices:
             if sequence.held_back:
                 sequence.held_back = False
+                sequence.expires_s = inf if choices[0].begun else sequence.expires_s  # as their prompt has
                 self.residency.enqueue(sequence)
 
     def _end(

@@ -16,10 +16,8 @@ from math import inf
 from headway.core.account import DECODE, PREEMPTION, PREFILL, QUEUE, Account, to_ns
 from headway.core.blocks import chain_digest, root_digest
 from headway.core.learned import Record
-from headway.core.slo import Overload, ServiceClass, is_missed, next_due_s
+from headway.core.slo import Overload, ServiceClass, aged_share, is_missed, next_due_s
 from headway.core.types import Event, Finished, Joined, Outcome, PromptScored, Reason, Request, Shares, Token
-
-aged_share = 0.7  # of max_wait_s: who is late and has no token then comes before everyone else
 
 
 class Sequence:
@@ -53,7 +51,7 @@ class Sequence:
         self.ended = False
         self.begun = False  # it had its first slice
         self.first_token_s: float | None = None
-        self.last_token_s = inf
+        self.last_token_s = request.arrival_s  # until there is one
         self.due_s = inf  # when its next token must be there; before the first one nobody reads it
 
     def serve_as(self, service_class: ServiceClass, level: int, record: Record) -> None:
@@ -134,8 +132,8 @@ class Sequence:
             self.tokens.append(token)
             if self.first_token_s is None:
                 self.first_token_s = at_s
-            elif self.late_gap_s:
-                self.record.gap(self.late_gap_s < at_s - self.last_token_s < 2.0 * self.late_gap_s)
+            elif at_s - self.last_token_s < 2.0 * self.late_gap_s:
+                self.record.gap(at_s - self.last_token_s > self.late_gap_s)
             self.last_token_s = at_s
             logprob = outcome.logprobs[i] if outcome.logprobs else None
             events.append(Token(request.id, choice, token, at_s, logprob))

@@ -68,6 +68,7 @@ INTERACTIVE = ServiceClass(name="interactive", ttft_p95_s=0.5, deadline_s=2.0)
 BATCH = ServiceClass(name="batch", level=10)
 BUILT_IN: Mapping[str, ServiceClass] = {c.name: c for c in (CHAT, INTERACTIVE, BATCH)}
 
+aged_share = 0.7  # of max_wait_s: who has no token by then comes before everyone else
 fewest_left = 4.0  # tokens: a stream ahead of its deadline may use up at most a fourth of that at a time
 deadline_share = 0.95  # of a deadline that is planned with; the rest is for what nobody foresees
 

@@ -80,6 +80,8 @@ class Ledger:
     def __init__(self, classes: Mapping[str, ServiceClass] = BUILT_IN) -> None:
         self.known: dict[str, ServiceClass] = {}  # those that are no more, too, as they last were
         self.kept: dict[str, Kept] = {}  # of those
+        self.classes: Mapping[str, ServiceClass] = {}
+        self.last_step: Stepped | None = None
         self.retune(classes)
         self.retunes: Counter[str] = Counter()  # live changes, by what became of them
         self.on_trial = False  # the last one
@@ -101,11 +103,15 @@ class Ledger:
         self.step_seconds = Histogram(latency_bounds)
         self.step_tokens = Histogram(token_bounds)
         self.forecast_ratio = Histogram(ratio_bounds)
-        self.last_step: Stepped | None = None
         self.standing: Standing | None = None  # None until the engine has said
 
     def retune(self, classes: Mapping[str, ServiceClass]) -> None:
         """What is promised from now on; whoever is here was promised what held when it came."""
+        # Whether a load could keep what has changed, the engine has yet to say.
+        if self.last_step is not None:
+            same = {name for name, each in classes.items() if self.classes.get(name) == each}
+            infeasible = tuple(pair for pair in self.last_step.infeasible if pair[0] in same)
+            self.last_step = self.last_step._replace(infeasible=infeasible)
         self.classes = classes
         self.known |= classes
         self.kept |= {name: Kept() for name in classes if name not in self.kept}

@@ -49,6 +49,7 @@ class LiveChange:
     state: State = State.TRIAL
     why: str = ""  # it is no longer on trial
     ended_s: float | None = None
+    windows: int = 0  # that are over
     compared: list[Compared] = field(default_factory=list)
 
     @property
@@ -144,9 +145,10 @@ class Tuning:
             log.exception("live change %d stays unjudged by a mistake of ours", change.number)
 
     def _judge(self, change: LiveChange, rule: Rule, trial_s: float) -> None:
-        """What is certain is done at once, the rest when the window is over, or enough has come to tell."""
+        """What is certain is done at once, the rest when one of its windows is over."""
         compared = self.compared(change)
-        over = trial_s >= rule.window_s
+        windows, change.windows = change.windows, int(trial_s // rule.window_s)
+        over = change.windows > windows  # just now: to look each second would be to try one's luck
         chance = by_chance if over else at_once_by_chance
         fallen = [_fall_in_words(each) for each in compared if each.fell(rule.tolerance, chance)]
         told = all(each.tells or not each.before.requests for each in compared)
@@ -154,7 +156,7 @@ class Tuning:
             change.compared = compared
             self._put(change.back_to)
             self._settle(change, State.ROLLED_BACK, f"within {trial_s:.0f} s {'; '.join(fallen)}")
-        elif over and (told or trial_s >= most_windows * rule.window_s):
+        elif over and (told or change.windows >= most_windows):
             change.compared = compared
             self._settle(change, State.KEPT, _kept_in_words(compared, rule))
 

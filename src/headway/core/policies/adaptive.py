@@ -3,6 +3,7 @@ stream's slack allows, by the forecast. Into it come, in this order, the streams
 prompts that can still be in time; what is late and, in turns with it, lower levels, which stay well below. A
 guard on how much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
 
+from bisect import bisect_left
 from collections.abc import Sequence as Ordered
 from itertools import islice
 from math import inf
@@ -13,8 +14,7 @@ from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
-most_considered = 128  # of those that wait
-patience_s = 30.0  # nobody waits for longer without some of each step
+most_considered, patience_s = 128, 30.0  # of those that wait; nobody waits longer without some of each step
 late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
@@ -32,13 +32,13 @@ class Adaptive(Policy):
         waiting = [s for s in _considered(view.waiting, now) if s.expires_s > now or s.begun]
         prompts = [*prompting(view), *waiting]
         in_time, late = in_order([draft.job(s) for s in prompts], now)
-        aged = [job for job in late if job.sequence.aged_s <= now and job.sequence.first_token_s is None]
-        late = [job for job in late if job not in aged]
+        aged = [j for j in (*in_time, *late) if j.sequence.aged_s <= now and j.sequence.first_token_s is None]
+        in_time, late = ([job for job in group if job not in aged] for group in (in_time, late))
         lower = [job for job in in_time if job.sequence.level > draft.top]
         for job in (*aged, *in_time[: len(in_time) - len(lower)]):
             draft.add_in_time(job)
         draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
-        for sequence in _overdue(prompts, view.owed, now):
+        for sequence in _overdue([*draft.loose, *prompts], view.owed, now):
             draft.add_overdue(sequence)
         self._review(view.learned, draft.top)
         wake_s = min((s.expires_s for s in waiting if s.expires_s < inf and not s.begun), default=None)
@@ -58,15 +58,15 @@ class Adaptive(Policy):
 
 
 def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
-    """The most senior; and if they are many, half as many of the others whose first token is not late yet."""
+    """The most senior; if they are many, as many others not late yet, and the last level's most senior."""
     half = most_considered // 2
     others = waiting[half:] if len(waiting) > most_considered else ()
     timely = (s for s in others if now <= s.request.arrival_s + (s.targets.ttft_s or inf))
-    return [*(waiting[:half] if others else waiting), *islice(timely, half)]
+    last = waiting[bisect_left(waiting, waiting[-1].level, key=lambda s: s.level) :][:1] if others else ()
+    return list(dict.fromkeys((*(waiting[:half] if others else waiting), *islice(timely, half), *last)))
 
 
-def _overdue(prompts: list[Sequence], owed: Sequence | None, now: float) -> list[Sequence]:
-    """For whom others have given up their blocks; and who has waited longest, if for long."""
-    unserved = (s for s in prompts if s.first_token_s is None)
-    oldest = min(unserved, key=lambda s: s.request.arrival_s, default=None)
-    return [s for s in prompts if s is owed or (s is oldest and now - s.request.arrival_s > patience_s)]
+def _overdue(sequences: list[Sequence], owed: Sequence | None, now: float) -> list[Sequence]:
+    """For whom others have given up their blocks; and who has waited longest for a token, if for long."""
+    oldest = min(sequences, key=lambda s: s.last_token_s, default=None)
+    return [s for s in sequences if s is owed or (s is oldest and now - s.last_token_s > patience_s)]

@@ -4,7 +4,7 @@ from math import inf
 
 from headway.core.policies.preference import Policy, Preference, View, decoding, prompting, ranked
 
-rise_tokens, fall_factor = 16.0, 0.9  # Aimd's
+rise_tokens, fall_factor, refill_share = 16.0, 0.9, 0.5  # Aimd's two, and DecodeFirst's
 
 
 class Static(Policy):
@@ -42,14 +42,13 @@ class DecodeFirst(Policy):
     """Decodes are never interrupted. Prompts enter when the running set has fallen to `refill_share` of the
     size it last filled up to, then until it is full again, nobody waits, or nobody else fits."""
 
-    def __init__(self, refill_share: float = 0.5) -> None:
-        self._refill_share = refill_share
+    def __init__(self) -> None:
         self._size = 0  # the most that ran since the last filling began
         self._filling = False
 
     def rank(self, view: View, now: float) -> Preference:
         running = len(view.running)
-        shrunk = running == 0 or (not self._filling and running <= self._refill_share * self._size)
+        shrunk = running == 0 or (not self._filling and running <= refill_share * self._size)
         if shrunk and view.entrants:
             self._size, self._filling = running, True
         elif self._filling:

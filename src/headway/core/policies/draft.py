@@ -36,7 +36,7 @@ class Draft:
         late = (s for s in decodes if s.level == self.top and s.missed)
         riders = [s for s in late if s.targets.itl_s and not s.targets.deadline_s]
         kept = {s.id for s in (*firm, *riders)}
-        self._loose = [s for s in decodes if s.id not in kept]
+        self.loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
         self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
         slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
@@ -51,8 +51,7 @@ class Draft:
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
         self._token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
-        self._entering = 0  # how many of the ranked have yet to join
-        self._closed_s = 0.0  # nobody else may enter for whom decodes must take no longer
+        self._entering, self._closed_s = 0, 0.0  # how many will join; the pace for which nobody else may
         self._contexts = list(accumulate((s.known for s in view.running), initial=0))
 
     def _slack_s(self, streams: list[Sequence]) -> float:
@@ -93,27 +92,28 @@ class Draft:
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
         """With what the promises leave: the loose streams, then these."""
-        self._add_streams(self._loose, self._rest_s)
+        self._add_streams(self.loose, self._rest_s)
         entry_s = min(self._fill_s, rest_share * self._share * self._pace_s)  # the next in time find room
         for job in jobs:
             within_s = self._fill_s if job.sequence.level == self.top else self._rest_s
             self._add_prompt(job.sequence, within_s, entry_s)
 
     def add_overdue(self, sequence: Sequence) -> None:
-        """A sixteenth more than all others get in this step, slack or none, if nobody gave it more."""
-        if all(s is not sequence for s, _ in self._ranking):
-            self._ranking.insert(0, (sequence, max(least_chunk, self._load.tokens // 16)))
+        """Before all others, slack or none, it gets a sixteenth of what they do, or what it was given."""
+        most = max(least_chunk, self._load.tokens // 16, *(n for s, n in self._ranking if s is sequence))
+        others = [each for each in self._ranking if each[0] is not sequence]
+        self._ranking = [(sequence, min(most, max(1, self._view.max_step_tokens // 2))), *others]
 
     def _add_streams(self, streams: list[Sequence], within_s: float) -> None:
-        """Whoever has been longest without a token first, as many as there is time for."""
-        streams = sorted(streams, key=lambda s: (s.level, s.last_token_s, s.id))
+        """Whoever has been longest without a token first, as many as there is time for; one of the loose."""
+        streams.sort(key=lambda s: (s.level, s.last_token_s, s.id))
         contexts = list(accumulate((s.granted + 1 for s in streams), initial=0))
 
         def seconds(count: int) -> float:
             return self._forecast.safe_seconds(self._load.and_load(Load(count, count, contexts[count], 0)))
 
         fit = bisect_right(range(1, len(streams) + 1), within_s, key=seconds)
-        fit = max(fit, int(bool(streams) and not self._load.tokens))  # an idle machine always does something
+        fit = max(fit, min(len(streams), int(streams is self.loose or not self._load.tokens)))
         self._load = self._load.and_load(Load(fit, fit, contexts[fit], 0))
         self._ranking += [(s, 1) for s in streams[:fit]]
 
