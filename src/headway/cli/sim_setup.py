@@ -36,8 +36,22 @@ tail_s = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The flags, by their names."""
+class AskedLoad:
+    """The flags that say who asks, by their names."""
+
+    workload: str
+    lengths: Path | None
+    trace: Path | None
+    trace_kind: str | None
+    mix: str | None
+    arrivals: str | None
+    requests: int | None
+    window: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(AskedLoad):
+    """And all others."""
 
     model: str
     device: str
@@ -58,15 +72,7 @@ class Asked:
     block_size: int
     prefix_caching: bool
     classes: list[str] | None
-    workload: str
-    lengths: Path | None
-    trace: Path | None
-    trace_kind: str | None
-    mix: str | None
-    arrivals: str | None
     rate: float | None
-    requests: int | None
-    window: float | None
     slow: list[str] | None
     lose_rank: float | None
     leaving: float
@@ -104,11 +110,11 @@ class Setup:
 
 def set_up(asked: Asked) -> Setup:
     """Raises ConfigError, BadWorkload or BadModel."""
-    _check_among("--policy", asked.policy, POLICY_NAMES)
-    _check_among("--kv-allocation", asked.kv_allocation, MEMORY_RULES)
+    check_among("--policy", asked.policy, POLICY_NAMES)
+    check_among("--kv-allocation", asked.kv_allocation, MEMORY_RULES)
     tokens = asked.max_num_batched_tokens or step_tokens.get(asked.policy, most_step_tokens)
     deployment = _deployment(asked, tokens)
-    with _told_of("--model"):
+    with told_of("--model"):
         blocks = deployment.kv_blocks(asked.block_size)
     limits = Limits(
         asked.max_num_seqs,
@@ -119,9 +125,9 @@ def set_up(asked: Asked) -> Setup:
         asked.max_model_len,
         asked.prefix_caching,
     )
-    with _told_of("--class"):
+    with told_of("--class"):
         classes = read_classes(";".join(asked.classes or ()))
-    load = _load(asked, classes)
+    load = read_load(asked, classes)
     rate = asked.rate or _own_rate(load)
     return Setup(deployment, load, classes, limits, _faults(asked), rate, asked.window or inf, asked)
 
@@ -131,13 +137,13 @@ def _own_rate(load: Load) -> float:
 
 
 def _deployment(asked: Asked, tokens: int) -> Deployment:
-    with _told_of("--model"):
+    with told_of("--model"):
         dimensions = model(asked.model)
-    with _told_of("--device"):
+    with told_of("--device"):
         found = device(asked.device, asked.devices)
-    with _told_of("--engine"):
+    with told_of("--engine"):
         engine = generation(asked.engine)
-    with _told_of("--tp, --pp"):
+    with told_of("--tp, --pp"):
         return Deployment(
             dimensions,
             found,
@@ -152,7 +158,7 @@ def _deployment(asked: Asked, tokens: int) -> Deployment:
         )
 
 
-def _load(asked: Asked, classes: Mapping[str, ServiceClass]) -> Load:
+def read_load(asked: AskedLoad, classes: Mapping[str, ServiceClass]) -> Load:
     mix = read_mix(asked.mix, classes) if asked.mix else None
     if asked.trace is not None:
         if asked.arrivals or asked.lengths:
@@ -196,13 +202,13 @@ def _numbers(flag: str, text: str, count: int) -> list[float]:
     return found
 
 
-def _check_among(flag: str, name: str, known: Collection[str]) -> None:
+def check_among(flag: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ConfigError(f"{flag}: {name[:40]!r} is not one of {', '.join(known)}")
 
 
 @contextmanager
-def _told_of(flag: str) -> Iterator[None]:
+def told_of(flag: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
