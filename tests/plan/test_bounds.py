@@ -3,9 +3,10 @@
 import pytest
 
 from headway.core.types import Batch, Slice
-from headway.plan.bounds import estimated_rate, impossible, prompt_alone_s
+from headway.plan.bounds import estimate, impossible, prompt_alone_s
 from headway.plan.demand import Demand
 from headway.plan.search import find_capacity
+from headway.plan.trials import Entrant
 from tests.plan.made_up import candidate, question
 
 
@@ -48,9 +49,9 @@ def test_an_estimate_is_what_an_even_stream_would_have_and_a_run_holds_less(
     promise: str, lengths: str
 ) -> None:
     one = candidate()
-    estimate = estimated_rate(one, demand(promise, lengths))
-    held = find_capacity(question(promise, lengths), one, 0.8 * estimate, seed=1).rate
-    assert 0.5 * estimate < held < 1.05 * estimate
+    expected = estimate(one, demand(promise, lengths))
+    held = find_capacity(question(promise, lengths), Entrant(one, expected), expected.rate, seed=1).rate
+    assert 0.6 * expected.rate < held < 1.1 * expected.rate
 
 
 def test_memory_and_the_number_of_sequences_bound_an_estimate() -> None:
@@ -59,7 +60,7 @@ def test_memory_and_the_number_of_sequences_bound_an_estimate() -> None:
     fewer = type(few)(
         few.deployment, few.policy, type(few.limits)(4, 2048, 1000, 16, few.limits.blocks, 16_384)
     )
-    assert estimated_rate(fewer, loose) < 0.3 * estimated_rate(few, loose)
+    assert estimate(fewer, loose).rate < 0.3 * estimate(few, loose).rate
 
 
 def test_only_classes_that_occur_are_asked_for() -> None:

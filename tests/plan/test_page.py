@@ -39,8 +39,8 @@ def test_a_row_has_a_cell_for_every_column() -> None:
 
 def test_waiting_less_costs_more() -> None:
     (choice,) = planned(question(lengths="300:4"), A100).choices
-    points = choice.seeds[0].points
-    assert [round(point.rate / choice.capacity, 2) for point in points] == [0.4, 0.7, 1.0]
+    points = choice.look.points
+    assert [round(point.rate / choice.seeds[0].rate, 2) for point in points] == [0.4, 0.7, 1.0]
     assert points[0].ttft_p95_s < points[-1].ttft_p95_s
     costs = [choice.per_million_at(point.rate) for point in points]
     assert costs == sorted(costs, reverse=True)

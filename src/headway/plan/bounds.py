@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from math import ceil
+from typing import NamedTuple
 
 from headway.core.slo import ServiceClass
 from headway.core.types import Slice
@@ -57,16 +58,23 @@ def prompt_alone_s(cost: StepCost, tokens: int, most: int) -> float:
     return sum(cost.seconds(cost.count((chunk,)), 1) for chunk in chunks)
 
 
-def estimated_rate(candidate: Candidate, demand: Demand) -> float:
-    """Requests per second at which an even stream of average requests just fits the strictest pace, the KV
-    memory and the limits; 0: none. No queue and no chance: more than will be held, mostly.
+class Estimate(NamedTuple):
+    rate: float  # requests per second; 0: none
+    stay_s: float  # of a request at that rate, from its first token to its last
+
+
+def estimate(candidate: Candidate, demand: Demand) -> Estimate:
+    """Where an even stream of average requests just fits the strictest pace, the KV memory and the limits. It
+    knows no queue, no chance and no policy.
     """
-    return capacity(_EvenStream(candidate, demand), 1.0, tolerance=0.01, stride=2.0)
+    stream = _EvenStream(candidate, demand)
+    rate = capacity(lambda rate: stream.gap_s(rate) is not None, 1.0, tolerance=0.01, stride=2.0)
+    return Estimate(rate, demand.overall.output * (stream.gap_s(rate) or 0.0) if rate else 0.0)
 
 
 class _EvenStream:
-    """Whether a rate is held. A step that takes s seconds has rate x s prompts in it, whole, and a token of
-    each of rate x output x s streams; how long it then takes is asked until that is s.
+    """A step that takes s seconds has rate x s prompts in it, whole, and a token of each of rate x output x s
+    streams; how long it then takes is asked until that is s.
     """
 
     def __init__(self, candidate: Candidate, demand: Demand) -> None:
@@ -84,22 +92,23 @@ class _EvenStream:
         chunks = (Slice(0, at, min(most, tokens - at), False) for at in range(0, tokens, most))
         return sum(self._cost.count((chunk,)).prefill_s for chunk in chunks)
 
-    def __call__(self, rate: float) -> bool:
+    def gap_s(self, rate: float) -> float | None:
+        """Between two tokens of a stream. None: the rate does not fit."""
         step_s = 0.0
         while True:  # it grows each time by a hundredth, or it is found; it ends at the gap
             prompts = rate * step_s
             streams = max(1.0, prompts * self._asks.output)
             tokens = round(prompts * self._asks.prompt + streams)
             if tokens > self._tokens or self._pp * streams > self._streams:
-                return False
+                return None
             count = Count(
                 tokens, round(prompts + streams), prompts * self._prefill_s, streams * self._decode_s
             )
             before_s, step_s = step_s, self._cost.seconds(count, round(streams))
             if self._pp * step_s > self._gap_s:
-                return False
+                return None
             if step_s <= 1.01 * before_s:
-                return True
+                return self._pp * step_s
 
 
 def _ms(seconds: float) -> str:

@@ -16,7 +16,7 @@ columns = (
 
 def row(choice: Choice) -> tuple[str, ...]:
     """Under `columns`. Requests per second are one replica's, dollars those of all."""
-    at = choice.seeds[0]
+    at = choice.look
     span = "" if choice.interval is None else f" ({choice.interval[0]:.3g}-{choice.interval[1]:.3g})"
     return (
         choice.device,
@@ -59,6 +59,8 @@ def _choice(choice: Choice) -> dict[str, Any]:
         "dollars_per_thousand_good": choice.per_thousand_good,
         "binds": words.bound(choice),
         "seeds": [_seed(seed) for seed in choice.seeds],
+        "points": [point._asdict() for point in choice.look.points],
+        "spent": choice.look.spent._asdict(),
         "tp_or_pp": words.against(choice),
         "layouts": [_layout(layout) for layout in choice.layouts],
     }
@@ -83,9 +85,6 @@ def _seed(of: Capacity) -> Mapping[str, Any]:
     return {
         "capacity": of.rate,
         "missed_above": None if of.missed is None else str(of.missed),
-        "binds": of.binds,
-        "spent": of.spent._asdict(),
-        "points": [point._asdict() for point in of.points],
     }
 
 

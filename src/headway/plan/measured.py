@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from headway.core.slo import ServiceClass
 from headway.plan.question import Candidate
+from headway.plan.trials import Seen
 from headway.sim.cost import Components
 from headway.sim.meter import Usage
-from headway.sim.observe import Run
 
 full = 0.97  # of a limit: it is reached
 
@@ -29,32 +29,32 @@ class Spent(NamedTuple):
     host: float
 
 
-def point(run: Run, rate: float, classes: Mapping[str, ServiceClass]) -> Point:
-    """TTFT and ITL of the class whose first token is promised soonest; of all, where none is."""
-    lines = run.report.classes
+def point(seen: Seen, rate: float, classes: Mapping[str, ServiceClass]) -> Point:
+    """TTFT and ITL of the class whose first token is promised soonest; of the first, where none is."""
+    lines = seen.report.classes
     promised = [(ttft_s, name) for name in lines if (ttft_s := classes[name].targets.ttft_s) is not None]
-    line = lines[min(promised)[1]] if promised else run.overall
-    met = sum(line.met for line in lines.values()) / max(1, sum(line.requests for line in lines.values()))
-    return Point(rate, met, line.ttft.p95 if line.ttft else 0.0, line.itl.p95 if line.itl else 0.0)
+    line = lines[min(promised)[1] if promised else next(iter(lines))]
+    good = sum(line.met for line in lines.values()) / sum(line.requests for line in lines.values())
+    return Point(rate, good, line.ttft.p95 if line.ttft else 0.0, line.itl.p95 if line.itl else 0.0)
 
 
-def spent(run: Run) -> Spent:
-    usages = run.usage.values()
+def spent(seen: Seen) -> Spent:
+    usages = seen.usage.values()
     seconds = Components(*map(sum, zip(*(usage.components for usage in usages), strict=True)))
     total_s = sum(seconds)
     return Spent(seconds.communication / total_s, seconds.bubbles / total_s, seconds.host / total_s)
 
 
-def binds(run: Run, candidate: Candidate) -> str:
+def binds(seen: Seen, candidate: Candidate) -> str:
     """What there was too little of: room for sequences, or what most of the steps' time went into."""
-    if run.totals.preemptions or max(point.kv_used for point in run.timeline) >= full:
+    if seen.preemptions or max(point.kv_used for point in seen.timeline) >= full:
         return "KV memory"
-    if max(point.sequences for point in run.timeline) >= full * candidate.limits.max_seqs:
+    if max(point.sequences for point in seen.timeline) >= full * candidate.limits.max_seqs:
         return "sequences"
-    shares = spent(run)._asdict()
+    shares = spent(seen)._asdict()
     work = dict.fromkeys(("bandwidth", "compute"), 0.0)
-    total_s = sum(usage.seconds for usage in run.usage.values())
-    for usage in run.usage.values():
+    total_s = sum(usage.seconds for usage in seen.usage.values())
+    for usage in seen.usage.values():
         if usage.utilisation is not None:
             resource = "bandwidth" if usage.utilisation.bound_by == "memory" else "compute"
             work[resource] += _work_s(usage) / total_s

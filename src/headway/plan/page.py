@@ -57,7 +57,7 @@ def _trade(choices: Sequence[Choice]) -> Plot:
 
 def _points(choice: Choice) -> list[tuple[float, float]]:
     """At each load of the first seed: p95 TTFT in ms, and dollars per million tokens of so much load."""
-    return [(1e3 * p.ttft_p95_s, choice.per_million_at(p.rate)) for p in choice.seeds[0].points]
+    return [(1e3 * p.ttft_p95_s, choice.per_million_at(p.rate)) for p in choice.look.points]
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

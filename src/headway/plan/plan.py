@@ -14,11 +14,12 @@ from multiprocessing import get_context
 from statistics import fmean
 from typing import Any, TypeVar
 
-from headway.plan.bounds import estimated_rate, impossible
+from headway.plan.bounds import Estimate, estimate, impossible
 from headway.plan.candidates import Refused
 from headway.plan.demand import Demand
 from headway.plan.question import Candidate, Question
-from headway.plan.search import Capacity, Entrant, Layout, beside, find_capacity, race
+from headway.plan.search import Capacity, Layout, Look, Raced, beside, find_capacity, look, race
+from headway.plan.trials import Entrant
 from headway.sim.figures import together
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Choice:
 
     candidate: Candidate
     seeds: tuple[Capacity, ...]
+    look: Look
     interval: tuple[float, float] | None  # 95 %, by Student's t over the seeds; None: there is one seed
     replicas: int  # so many that each has at most what it held on every seed; 1 where no rate is wanted
     rate: float  # requests per second of all replicas: what is wanted, else the capacity
@@ -68,8 +70,7 @@ class Choice:
     @property
     def per_thousand_good(self) -> float:
         """Dollars, of requests that meet every target; as many of them as at capacity."""
-        good = fmean(seed.points[-1].good for seed in self.seeds)
-        return 1e3 * self.dollars_per_hour / 3600 / (self.rate * good)
+        return 1e3 * self.dollars_per_hour / 3600 / (self.rate * self.look.points[-1].good)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +87,41 @@ def plan(
     fields, refused = _fields(question, demand, found)
     count = _Count(len(fields) * (2 + len(question.seeds)), told)
     with _spread(processes) as spread:
-        races = list(count(spread(partial(race, question), fields.values())))
-        refused += [each for raced in races for each in raced.refused]
-        won = {
-            name: (raced.winner, raced.rate)
-            for name, raced in zip(fields, races, strict=True)
-            if raced.winner
+        races = count(spread(partial(race, question), fields.values()))
+        raced: dict[str, Raced] = dict(zip(fields, races, strict=True))
+        won = {name: (one.winner, one.capacity) for name, one in raced.items() if one.winner is not None}
+        asked = [(winner, first.rate, seed) for winner, first in won.values() for seed in question.seeds[1:]]
+        searches = count(spread(partial(_find_capacity, question), asked))
+        seeds = {
+            name: (first, *islice(searches, len(question.seeds) - 1)) for name, (_, first) in won.items()
         }
-        searches = [(*one, seed) for one in won.values() for seed in question.seeds]
-        found_rates = count(spread(partial(_capacity, question), searches))
-        seeds = {name: tuple(islice(found_rates, len(question.seeds))) for name in won}
-        pairs = {name: pair for name, (winner, _) in won.items() if (pair := _pair(winner, fields[name]))}
+        held = {name: all(seed.rate for seed in found) for name, found in seeds.items()}
+        best = {name: (winner, seeds[name][0].rate) for name, (winner, _) in won.items() if held[name]}
+        looks = dict(zip(best, count(spread(partial(_look, question), best.values())), strict=True))
+        pairs = {name: pair for name, (winner, _) in best.items() if (pair := _pair(winner, fields[name]))}
         layouts = dict(zip(pairs, count(spread(partial(beside, question), pairs.values())), strict=True))
     count.end()
-    choices = []
-    for name, (winner, _) in won.items():
-        if all(seed.rate for seed in seeds[name]):
-            choices.append(_choice(question, demand, winner, seeds[name], layouts.get(name, ())))
-        else:
-            refused.append(Refused(name, winner.name, "on one of the seeds it keeps the promises at no rate"))
+    refused += [each for one in raced.values() for each in one.refused]
+    refused += [_unsteady(won[name][0]) for name in won if not held[name]]
+    choices = [
+        _choice(question, demand, winner.candidate, seeds[name], looks[name], layouts.get(name, ()))
+        for name, (winner, _) in best.items()
+    ]
     choices.sort(key=lambda choice: (choice.per_thousand_good, choice.device))
     return Plan(demand, tuple(choices), tuple(refused))
 
 
-def _capacity(question: Question, asked: tuple[Candidate, float, int]) -> Capacity:
+def _find_capacity(question: Question, asked: tuple[Entrant, float, int]) -> Capacity:
     return find_capacity(question, *asked)
+
+
+def _look(question: Question, asked: tuple[Entrant, float]) -> Look:
+    return look(question, *asked)
+
+
+def _unsteady(entrant: Entrant) -> Refused:
+    of = entrant.candidate
+    return Refused(of.deployment.device.name, of.name, "on one of the seeds no rate keeps the promises")
 
 
 class _Count:
@@ -142,11 +153,11 @@ def _fields(
             refused.append(each)
             continue
         device, why = each.deployment.device.name, impossible(each, demand, question.classes)
-        estimate = 0.0 if why else estimated_rate(each, demand)
-        if not estimate:
+        expected = Estimate(0.0, 0.0) if why else estimate(each, demand)
+        if not expected.rate:
             refused.append(Refused(device, each.name, why or "no rate fits its memory, limits and promises"))
             continue
-        fields.setdefault(device, []).append(Entrant(each, estimate))
+        fields.setdefault(device, []).append(Entrant(each, expected))
     return fields, refused
 
 
@@ -159,19 +170,19 @@ def _spread(processes: int) -> Iterator[Map]:
         yield pool.map
 
 
-def _pair(winner: Candidate, field: Sequence[Entrant]) -> tuple[Entrant, Entrant] | None:
+def _pair(entrant: Entrant, field: Sequence[Entrant]) -> tuple[Entrant, Entrant] | None:
     """On as many GPUs as the winner has, or the fewest where there are both: TP alone, and the most stages.
     All else as the winner has it.
     """
-    of = winner.deployment
+    winner, of = entrant.candidate, entrant.candidate.deployment
     alike: dict[int, list[Entrant]] = {}
-    for entrant in field:
-        other = entrant.candidate.deployment
-        same = (other.weights, other.kv) == (of.weights, of.kv)
-        if same and entrant.candidate.policy == winner.policy and other.step_tokens == of.step_tokens:
-            alike.setdefault(other.gpus, []).append(entrant)
+    for each in field:
+        other = each.candidate.deployment
+        same = (other.weights, other.kv, other.step_tokens) == (of.weights, of.kv, of.step_tokens)
+        if same and each.candidate.policy == winner.policy:
+            alike.setdefault(other.gpus, []).append(each)
     for gpus in sorted(alike, key=lambda gpus: (gpus != of.gpus, gpus)):
-        stages = {entrant.candidate.deployment.pp: entrant for entrant in alike[gpus]}
+        stages = {each.candidate.deployment.pp: each for each in alike[gpus]}
         if len(stages) > 1 and 1 in stages:
             return stages[1], stages[max(stages)]
     return None
@@ -182,6 +193,7 @@ def _choice(
     demand: Demand,
     of: Candidate,
     seeds: tuple[Capacity, ...],
+    look: Look,
     layouts: tuple[Layout, ...],
 ) -> Choice:
     rates, interval = [seed.rate for seed in seeds], None
@@ -190,4 +202,4 @@ def _choice(
         interval = low, high
     replicas = 1 if question.rate is None else ceil(question.rate / min(rates))
     rate = question.rate or fmean(rates)
-    return Choice(of, seeds, interval, replicas, rate, demand.overall.output, layouts)
+    return Choice(of, seeds, look, interval, replicas, rate, demand.overall.output, layouts)

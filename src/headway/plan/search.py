@@ -5,32 +5,21 @@ order they run.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 from headway.plan.candidates import Refused
 from headway.plan.measured import Point, Spent, binds, point, spent
 from headway.plan.question import Candidate, Question
-from headway.plan.trials import Missed, Trials, strain
+from headway.plan.trials import Entrant, Missed, Trials, strain
 from headway.sim.capacity import capacity
 
-race_requests, race_step = 150, 0.05  # judged in a run; to lead is to be so much cheaper
-judged_requests, tolerance = 300, 0.025  # where a capacity is searched for, to a factor of 1 + `tolerance`
-hopeless = 0.7  # times the cheapest estimate's requests per dollar: below it no run is made
-usually_held = 0.75  # of an estimate: the search begins there
+judged, looked_at = 200, 120  # requests of a run that finds a capacity, and of one that looks at another rate
+tolerance = 0.05  # a capacity is known to a factor of 1 + this; to lead is to be so much cheaper
+usually_held, in_pipeline = 0.95, 0.6  # of an estimate, measured; a pipeline's prompts go one stage at a time
+hopeless = 0.75  # of the requests per dollar that are expected of the best: below it no run is made
 lowest = 0.1  # of where a search begins: what is not held there is not held
 loads = (0.4, 0.7)  # of the capacity: what a shorter wait costs
-
-
-class Entrant(NamedTuple):
-    candidate: Candidate
-    estimate: float  # requests per second, as `estimated_rate` has it
-
-
-class Raced(NamedTuple):
-    winner: Candidate | None  # None: none holds the promise at any rate
-    rate: float  # that it held, on the first seed, to `race_step`
-    refused: tuple[Refused, ...]  # all others
+both_hold = 0.35  # of the lower of two estimates: where two layouts are put side by side
 
 
 class Capacity(NamedTuple):
@@ -38,9 +27,20 @@ class Capacity(NamedTuple):
 
     rate: float  # requests per second; 0: none is held
     missed: Missed | None  # at the next rate above
+
+
+class Raced(NamedTuple):
+    winner: Entrant | None  # None: none holds the promise at any rate
+    capacity: Capacity  # of the first seed
+    refused: tuple[Refused, ...]  # all others
+
+
+class Look(NamedTuple):
+    """The winner at its capacity and below."""
+
+    points: tuple[Point, ...]  # at `loads`, and at the capacity
+    spent: Spent  # at the capacity, like what binds
     binds: str
-    spent: Spent
-    points: tuple[Point, ...]  # at `loads`, if they were asked for, and at the capacity
 
 
 class Layout(NamedTuple):
@@ -56,41 +56,43 @@ def race(question: Question, entrants: Sequence[Entrant]) -> Raced:
     """Of one device: those with the best estimates first. Whoever holds as much for less money leads; only a
     leader's capacity is searched for, so that most cost one run.
     """
-    ordered = sorted(entrants, key=lambda entrant: question.bill(*entrant))
-    cheapest, load, seed = question.bill(*ordered[0]), question.load(), question.seeds[0]
-    leader, held, refused = None, 0.0, list[Refused]()
+    ordered = sorted(entrants, key=lambda entrant: _expected_bill(question, entrant))
+    cheapest, load, seed = _expected_bill(question, ordered[0]), question.load(), question.seeds[0]
+    leader: Entrant | None = None
+    held, refused = Capacity(0.0, None), list[Refused]()
 
-    def out(candidate: Candidate, why: str) -> None:
-        refused.append(Refused(candidate.deployment.device.name, candidate.name, why))
+    def out(entrant: Entrant, why: str) -> None:
+        refused.append(Refused(entrant.candidate.deployment.device.name, entrant.candidate.name, why))
 
-    for candidate, estimate in ordered:
-        trials = Trials(question, load, candidate, race_requests)
-        guess: float | None = usually_held * estimate
+    for entrant in ordered:
+        guess: float | None = _expected(entrant)
+        trials = Trials(question, load, entrant, judged)
         if leader is not None:
-            if question.bill(candidate, estimate) * hopeless > cheapest:
-                out(candidate, f"not run: by estimate {_dearer(question, candidate, estimate, cheapest)}")
+            if cheapest < hopeless * (bill := _expected_bill(question, entrant)):
+                out(entrant, f"not run: by estimate a request costs {bill / cheapest:.2g} times the best's")
                 continue
-            guess = question.rate_for(candidate, question.bill(leader, held) / (1 + race_step))
+            bill = question.bill(leader.candidate, held.rate) / (1 + tolerance)
+            guess = question.rate_for(entrant.candidate, bill)
             if guess is None or not trials.hold(guess, seed):
-                out(candidate, _lost(guess, trials.missed))
+                out(entrant, _lost(guess, trials.missed))
                 continue
         assert guess is not None
-        found = capacity(partial(_hold, trials, seed), guess, race_step, 1.2, lowest * guess)
+        found = _capacity(trials, guess, seed, stride=1.1)
         if not found:
-            out(candidate, f"{trials.missed} is missed at every rate")
+            out(entrant, f"{trials.missed} is missed at every rate")
             continue
         if leader is not None:
-            out(leader, f"it holds {held:.3g} requests/s, for more money each than {candidate.name}")
-        leader, held = candidate, found
+            out(leader, f"it holds {held.rate:.3g} requests/s, dearer than {entrant.candidate.name}")
+        leader, held = entrant, Capacity(found, trials.missed)
     return Raced(leader, held, tuple(refused))
 
 
-def _hold(trials: Trials, seed: int, rate: float) -> bool:
-    return trials.hold(rate, seed)
+def _expected_bill(question: Question, entrant: Entrant) -> float:
+    return question.bill(entrant.candidate, _expected(entrant))
 
 
-def _dearer(question: Question, candidate: Candidate, estimate: float, cheapest: float) -> str:
-    return f"each request costs {question.bill(candidate, estimate) / cheapest:.2g} times the best's"
+def _expected(entrant: Entrant) -> float:
+    return entrant.estimate.rate * (usually_held if entrant.candidate.deployment.pp == 1 else in_pipeline)
 
 
 def _lost(rate: float | None, missed: Missed | None) -> str:
@@ -99,25 +101,32 @@ def _lost(rate: float | None, missed: Missed | None) -> str:
     return f"to be the cheapest it must hold {rate:.3g} requests/s, and {missed} is missed there"
 
 
-def find_capacity(question: Question, candidate: Candidate, guess: float, seed: int) -> Capacity:
-    """By bisection around `guess`. The first seed looks at lower loads, too."""
-    trials = Trials(question, question.load(), candidate, judged_requests)
-    found = capacity(partial(_hold, trials, seed), guess, tolerance, 1.08, lowest * guess)
-    rate = found or guess
-    run = trials.observe(rate, seed)
-    lower = loads if seed == question.seeds[0] and found else ()
-    points = [point(trials.observe(part * rate, seed), part * rate, question.classes) for part in lower]
-    last = point(run, rate, question.classes)
-    return Capacity(found, trials.missed, binds(run, candidate), spent(run), (*points, last))
+def _capacity(trials: Trials, guess: float, seed: int, stride: float) -> float:
+    return capacity(lambda rate: trials.hold(rate, seed), guess, tolerance, stride, lowest * guess)
+
+
+def find_capacity(question: Question, entrant: Entrant, guess: float, seed: int) -> Capacity:
+    trials = Trials(question, question.load(), entrant, judged)
+    return Capacity(_capacity(trials, guess, seed, stride=1 + tolerance), trials.missed)
+
+
+def look(question: Question, entrant: Entrant, rate: float) -> Look:
+    """At the first seed's capacity, `rate`, and below."""
+    load, seed = question.load(), question.seeds[0]
+    fewer = Trials(question, load, entrant, looked_at)
+    points = [point(fewer.observe(part * rate, seed), part * rate, question.classes) for part in loads]
+    seen = fewer.observe(rate, seed)
+    points.append(point(seen, rate, question.classes))
+    return Look(tuple(points), spent(seen), binds(seen, entrant.candidate))
 
 
 def beside(question: Question, pair: Sequence[Entrant]) -> tuple[Layout, ...]:
     """Both at the same rate, one that the weaker should hold."""
-    rate = usually_held * min(entrant.estimate for entrant in pair)
+    rate = both_hold * min(entrant.estimate.rate for entrant in pair)
     load, seed = question.load(), question.seeds[0]
     layouts = []
-    for candidate, _ in pair:
-        run = Trials(question, load, candidate, race_requests).observe(rate, seed)
-        found = point(run, rate, question.classes)
-        layouts.append(Layout(candidate, found, spent(run), strain(run.report, question)))
+    for entrant in pair:
+        seen = Trials(question, load, entrant, looked_at).observe(rate, seed)
+        found = point(seen, rate, question.classes)
+        layouts.append(Layout(entrant.candidate, found, spent(seen), strain(seen.report, question)))
     return tuple(layouts)

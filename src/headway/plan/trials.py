@@ -5,18 +5,27 @@ from math import inf
 from typing import NamedTuple
 
 from headway.bench.report import ClassReport, Percentiles, Report
-from headway.bench.workload import Load
+from headway.bench.report import report as make_report
+from headway.bench.workload import Arrival, Load
 from headway.core.memory import paged
 from headway.core.policies import POLICIES
+from headway.plan.bounds import Estimate
 from headway.plan.question import Candidate, Question
+from headway.plan.verdict import Verdict, unjudged, with_warm_up, without_warm_up
 from headway.sim.capacity import attained, holds
 from headway.sim.executor import Cost
-from headway.sim.meter import Meter
-from headway.sim.observe import Run, observe
-from headway.sim.simulate import Trial, simulate
+from headway.sim.judge import Judge
+from headway.sim.meter import Meter, Usage
+from headway.sim.observe import Observer
+from headway.sim.simulate import Trial, run
+from headway.sim.timeline import Point
 
-least_window_s = 20.0  # several times as long as a request stays, so that the batch is full for most of it
-tail_s = 120.0  # load goes on so long at most after the window, until what came in it has ended
+tail_s = 600.0  # load goes on so long at most after the window, until what came in it has ended
+
+
+class Entrant(NamedTuple):
+    candidate: Candidate
+    estimate: Estimate
 
 
 class Missed(NamedTuple):
@@ -30,41 +39,60 @@ class Missed(NamedTuple):
         return f"{self.service_class}'s {self.target}"
 
 
-class Trials:
-    """At least `requests` requests are judged in a run, and at least `least_window_s` of them."""
+class Seen(NamedTuple):
+    """A run, looked at."""
 
-    def __init__(self, question: Question, load: Load, candidate: Candidate, requests: int) -> None:
-        self._question, self._load, self._candidate = question, load, candidate
-        self._requests = requests
-        self._cost = candidate.deployment.cost()  # it remembers what depends on counts alone
+    report: Report
+    timeline: list[Point]
+    usage: dict[str, Usage]
+    preemptions: int
+
+
+class Trials:
+    """Requests are judged that come once the batch has filled: after as long as one stays, by estimate; and
+    then `requests` of them, or those of as long again.
+    """
+
+    def __init__(self, question: Question, load: Load, entrant: Entrant, requests: int) -> None:
+        self._question, self._load, self._requests = question, load, requests
+        self._of, self._stay_s = entrant.candidate, entrant.estimate.stay_s
+        self._cost = self._of.deployment.cost()  # it remembers what depends on counts alone
         self.missed: Missed | None = None  # by the latest rate that was not held
 
     def hold(self, rate: float, seed: int) -> bool:
-        """A run ends as soon as a class has missed too many for that."""
-        report = simulate(
-            self._trial(rate, self._cost),
-            POLICIES[self._candidate.policy](),
-            self._candidate.limits,
-            rate,
-            seed,
-            tolerated=1 - attained,
-        )
+        """A run ends as soon as that is certain."""
+        trial = self._trial(rate, self._cost)
+        asked = self._asked(trial, rate, seed)
+        verdict = Verdict(asked, self._question.classes, self._stay_s, trial.window_s)
+        self._run(trial, asked, seed, verdict)
+        report = verdict.report()
         if holds(report):
             return True
         self.missed = worst(report, self._question)
         return False
 
-    def observe(self, rate: float, seed: int) -> Run:
-        of = self._candidate
-        trial = self._trial(rate, Meter(of.deployment))
-        return observe(trial, POLICIES[of.policy](), of.limits, rate, seed)
+    def observe(self, rate: float, seed: int) -> Seen:
+        meter = Meter(self._of.deployment)
+        trial = self._trial(rate, meter)
+        asked = self._asked(trial, rate, seed)
+        classes = with_warm_up(self._question.classes)
+        observer = Observer(unjudged(asked, self._stay_s), classes, trial.window_s, lambda: None)
+        self._run(trial, asked, seed, observer)
+        report = without_warm_up(make_report(observer.answers(), classes, trial.window_s))
+        return Seen(report, observer.timeline.points(), meter.usage(), observer.totals().preemptions)
 
     def _trial(self, rate: float, cost: Cost) -> Trial:
-        of = self._candidate.deployment
-        window_s = max(self._requests / rate, least_window_s)
+        of = self._of.deployment
+        window_s = self._stay_s + max(self._requests / rate, self._stay_s)
         return Trial(
             self._load, self._question.classes, cost, paged, window_s, window_s + tail_s, of.depth, of.pp
         )
+
+    def _asked(self, trial: Trial, rate: float, seed: int) -> list[Arrival]:
+        return list(self._load.arrivals(rate, seed, trial.horizon_s))
+
+    def _run(self, trial: Trial, asked: list[Arrival], seed: int, judge: Judge) -> None:
+        run(trial, POLICIES[self._of.policy](), self._of.limits, asked, seed, judge)
 
 
 @dataclass(frozen=True, slots=True)

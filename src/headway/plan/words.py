@@ -50,16 +50,15 @@ def recommendation(plan: Plan, question: Question) -> str:
 
 def bound(choice: Choice) -> str:
     """Which target goes first when more comes, and for want of what."""
-    first = choice.seeds[0]
-    return f"{first.missed}, by {first.binds}"
+    return f"{choice.seeds[0].missed}, by {choice.look.binds}"
 
 
 def interval_words(plan: Plan, question: Question) -> str:
     count = len(question.seeds)
     if count == 1:
-        return "Capacity: bisected to 2.5 % on one seed, so it has no interval; --seeds 3 gives one"
+        return "Capacity: bisected to 5 % on one seed, so it has no interval; --seeds 3 gives one"
     return (
-        f"Capacity: the mean of {count} seeds, each bisected to 2.5 %, with a 95 % interval by Student's t. "
+        f"Capacity: the mean of {count} seeds, each bisected to 5 %, with a 95 % interval by Student's t. "
         "Latencies are those at capacity, of the first seed"
     )
 
