@@ -43,7 +43,7 @@ def test_a_prompt_alone_takes_its_chunks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("promise", "lengths"), [("ttft=1s,itl=100ms", "500:20"), ("ttft=2s,itl=30ms", "100:50")]
+    ("promise", "lengths"), [("ttft=1s,itl=100ms", "500:20"), ("ttft=2s,itl=60ms", "100:50")]
 )
 def test_an_estimate_is_what_an_even_stream_would_have_and_a_run_holds_less(
     promise: str, lengths: str
@@ -51,7 +51,7 @@ def test_an_estimate_is_what_an_even_stream_would_have_and_a_run_holds_less(
     one = candidate()
     expected = estimate(one, demand(promise, lengths))
     held = find_capacity(question(promise, lengths), Entrant(one, expected), expected.rate, seed=1).rate
-    assert 0.6 * expected.rate < held < 1.1 * expected.rate
+    assert 0.6 < held / expected.rate < 1.1
 
 
 def test_memory_and_the_number_of_sequences_bound_an_estimate() -> None:

@@ -53,7 +53,7 @@ def test_nothing_is_recommended_where_no_promise_can_be_kept() -> None:
 
 
 def test_the_figures_are_the_same_in_one_process_and_in_two() -> None:
-    asked = question(lengths="300:4", seeds=(1, 2))
+    asked = question(lengths="300:4")
     alone, spread = (
         figures(planned(asked, A100, device("H100"), processes=n, tp=(1, 2)), asked) for n in (1, 2)
     )
@@ -70,12 +70,13 @@ def test_several_seeds_give_an_interval_around_their_mean() -> None:
 
 def test_so_many_replicas_are_taken_as_hold_the_wanted_rate_on_every_seed() -> None:
     asked = question(lengths="300:4", seeds=(1, 2), rate=1000.0)
-    (choice,) = planned(asked, A100).choices
+    made = planned(asked, A100)
+    (choice,) = made.choices
     least = min(seed.rate for seed in choice.seeds)
     assert (choice.replicas - 1) * least < 1000.0 <= choice.replicas * least
     assert choice.dollars_per_hour == choice.replicas * 1.8
     assert choice.per_million_tokens == pytest.approx(1e6 * choice.dollars_per_hour / 3600 / (1000.0 * 4))
-    assert f"Take {choice.replicas} x 1 x A100-80" in words.recommendation(planned(asked, A100), asked)
+    assert f"Take {choice.replicas} x 1 x A100-80" in words.recommendation(made, asked)
 
 
 def bills(rate: float | None) -> Question:

@@ -30,9 +30,9 @@ def _parts(title: str, of: str, plan: Plan, question: Question) -> Iterator[str]
     if plan.choices:
         yield from plot_of(_trade(plan.choices), 0)
         yield (
-            "<p>Each device at 40, 70 and 100 % of its capacity: the emptier it is kept, the sooner first "
-            "tokens come and the more each token costs. On the dotted line lies what nothing beats in "
-            "both.</p>"
+            "<p>The devices in contention at 40, 70 and 100 % of their capacity, others at 100 %: the "
+            "emptier one is kept, the sooner first tokens come and the more each token costs. On the dotted "
+            "line lies what nothing beats in both.</p>"
         )
         yield from table_of("What each device does at its best", [columns, *map(row, plan.choices)])
         yield f"<p>{escape(words.interval_words(plan, question))}.</p>"

@@ -3,7 +3,7 @@
 Owns the order of the searches and the processes they run in; what it says is the same whatever their number.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +18,19 @@ from headway.plan.bounds import Estimate, estimate, impossible
 from headway.plan.candidates import Refused
 from headway.plan.demand import Demand
 from headway.plan.question import Candidate, Question
-from headway.plan.search import Capacity, Layout, Look, Raced, beside, find_capacity, look, race
+from headway.plan.search import (
+    Capacity,
+    Layout,
+    Look,
+    Raced,
+    beside,
+    contended,
+    find_capacity,
+    loads,
+    look,
+    race,
+    tolerance,
+)
 from headway.plan.trials import Entrant
 from headway.sim.figures import together
 
@@ -38,7 +50,8 @@ class Choice:
     candidate: Candidate
     seeds: tuple[Capacity, ...]
     look: Look
-    interval: tuple[float, float] | None  # 95 %, by Student's t over the seeds; None: there is one seed
+    interval: tuple[float, float] | None  # 95 %, by Student's t over the seeds; None: there is one seed,
+    # or it costs too much beside the best for more to matter
     replicas: int  # so many that each has at most what it held on every seed; 1 where no rate is wanted
     rate: float  # requests per second of all replicas: what is wanted, else the capacity
     output_tokens: float  # of a request, on average
@@ -90,22 +103,26 @@ def plan(
         races = count(spread(partial(race, question), fields.values()))
         raced: dict[str, Raced] = dict(zip(fields, races, strict=True))
         won = {name: (one.winner, one.capacity) for name, one in raced.items() if one.winner is not None}
-        asked = [(winner, first.rate, seed) for winner, first in won.values() for seed in question.seeds[1:]]
+        near = _contenders(question, won)
+        asked = [(won[name][0], won[name][1].rate, seed) for name in near for seed in question.seeds[1:]]
         searches = count(spread(partial(_find_capacity, question), asked))
-        seeds = {
-            name: (first, *islice(searches, len(question.seeds) - 1)) for name, (_, first) in won.items()
-        }
-        held = {name: all(seed.rate for seed in found) for name, found in seeds.items()}
-        best = {name: (winner, seeds[name][0].rate) for name, (winner, _) in won.items() if held[name]}
-        looks = dict(zip(best, count(spread(partial(_look, question), best.values())), strict=True))
-        pairs = {name: pair for name, (winner, _) in best.items() if (pair := _pair(winner, fields[name]))}
+        more = {name: tuple(islice(searches, len(question.seeds) - 1)) for name in near}
+        asked_for = [(*won[name], loads if name in near else ()) for name in won]
+        looks = dict(zip(won, count(spread(partial(_look, question), asked_for)), strict=True))
+        pairs = {name: pair for name in near if (pair := _pair(won[name][0], fields[name]))}
         layouts = dict(zip(pairs, count(spread(partial(beside, question), pairs.values())), strict=True))
     count.end()
     refused += [each for one in raced.values() for each in one.refused]
-    refused += [_unsteady(won[name][0]) for name in won if not held[name]]
     choices = [
-        _choice(question, demand, winner.candidate, seeds[name], looks[name], layouts.get(name, ()))
-        for name, (winner, _) in best.items()
+        _choice(
+            question,
+            demand,
+            winner.candidate,
+            (first, *more.get(name, ())),
+            looks[name],
+            layouts.get(name, ()),
+        )
+        for name, (winner, first) in won.items()
     ]
     choices.sort(key=lambda choice: (choice.per_thousand_good, choice.device))
     return Plan(demand, tuple(choices), tuple(refused))
@@ -115,13 +132,14 @@ def _find_capacity(question: Question, asked: tuple[Entrant, float, int]) -> Cap
     return find_capacity(question, *asked)
 
 
-def _look(question: Question, asked: tuple[Entrant, float]) -> Look:
+def _look(question: Question, asked: tuple[Entrant, Capacity, Sequence[float]]) -> Look:
     return look(question, *asked)
 
 
-def _unsteady(entrant: Entrant) -> Refused:
-    of = entrant.candidate
-    return Refused(of.deployment.device.name, of.name, "on one of the seeds no rate keeps the promises")
+def _contenders(question: Question, won: Mapping[str, tuple[Entrant, Capacity]]) -> list[str]:
+    """Devices that more seeds could still make the cheapest."""
+    bills = {name: question.bill(winner.candidate, first.rate) for name, (winner, first) in won.items()}
+    return [name for name, bill in bills.items() if bill <= contended * min(bills.values())]
 
 
 class _Count:
@@ -199,7 +217,11 @@ def _choice(
     rates, interval = [seed.rate for seed in seeds], None
     if len(seeds) > 1:
         _, low, high = together([{"rate": rate} for rate in rates])["rate"]
-        interval = low, high
-    replicas = 1 if question.rate is None else ceil(question.rate / min(rates))
+        interval = (
+            max(low, 0.0),
+            high * (1 + tolerance),
+        )  # each seed's lies between what held and that much more
+    held = [rate for rate in rates if rate]  # a seed that holds none says so in the interval
+    replicas = 1 if question.rate is None else ceil(question.rate / min(held))
     rate = question.rate or fmean(rates)
     return Choice(of, seeds, look, interval, replicas, rate, demand.overall.output, layouts)

@@ -13,11 +13,12 @@ from headway.plan.question import Candidate, Question
 from headway.plan.trials import Entrant, Missed, Trials, strain
 from headway.sim.capacity import capacity
 
-judged, looked_at = 200, 120  # requests of a run that finds a capacity, and of one that looks at another rate
+judged, looked_at = 150, 100  # requests of a run that finds a capacity, and of one that looks at another rate
 tolerance = 0.05  # a capacity is known to a factor of 1 + this; to lead is to be so much cheaper
 usually_held, in_pipeline = 0.95, 0.6  # of an estimate, measured; a pipeline's prompts go one stage at a time
 hopeless = 0.75  # of the requests per dollar that are expected of the best: below it no run is made
 lowest = 0.1  # of where a search begins: what is not held there is not held
+contended = 2.0  # times the least bill: beyond it one seed is enough
 loads = (0.4, 0.7)  # of the capacity: what a shorter wait costs
 both_hold = 0.35  # of the lower of two estimates: where two layouts are put side by side
 
@@ -38,7 +39,7 @@ class Raced(NamedTuple):
 class Look(NamedTuple):
     """The winner at its capacity and below."""
 
-    points: tuple[Point, ...]  # at `loads`, and at the capacity
+    points: tuple[Point, ...]  # the last at the capacity
     spent: Spent  # at the capacity, like what binds
     binds: str
 
@@ -77,7 +78,7 @@ def race(question: Question, entrants: Sequence[Entrant]) -> Raced:
                 out(entrant, _lost(guess, trials.missed))
                 continue
         assert guess is not None
-        found = _capacity(trials, guess, seed, stride=1.1)
+        found = _capacity(trials, guess, seed, stride=1.2)
         if not found:
             out(entrant, f"{trials.missed} is missed at every rate")
             continue
@@ -110,13 +111,12 @@ def find_capacity(question: Question, entrant: Entrant, guess: float, seed: int)
     return Capacity(_capacity(trials, guess, seed, stride=1 + tolerance), trials.missed)
 
 
-def look(question: Question, entrant: Entrant, rate: float) -> Look:
-    """At the first seed's capacity, `rate`, and below."""
-    load, seed = question.load(), question.seeds[0]
-    fewer = Trials(question, load, entrant, looked_at)
-    points = [point(fewer.observe(part * rate, seed), part * rate, question.classes) for part in loads]
-    seen = fewer.observe(rate, seed)
-    points.append(point(seen, rate, question.classes))
+def look(question: Question, entrant: Entrant, at: Capacity, parts: Sequence[float]) -> Look:
+    """At the first seed's capacity, and at `parts` of it."""
+    trials, seed = Trials(question, question.load(), entrant, looked_at), question.seeds[0]
+    points = [point(trials.observe(part * at.rate, seed), part * at.rate, question.classes) for part in parts]
+    seen = trials.observe(at.rate, seed)
+    points.append(point(seen, at.rate, question.classes))
     return Look(tuple(points), spent(seen), binds(seen, entrant.candidate))
 
 

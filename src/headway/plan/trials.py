@@ -5,13 +5,12 @@ from math import inf
 from typing import NamedTuple
 
 from headway.bench.report import ClassReport, Percentiles, Report
-from headway.bench.report import report as make_report
 from headway.bench.workload import Arrival, Load
 from headway.core.memory import paged
 from headway.core.policies import POLICIES
 from headway.plan.bounds import Estimate
 from headway.plan.question import Candidate, Question
-from headway.plan.verdict import Verdict, unjudged, with_warm_up, without_warm_up
+from headway.plan.verdict import Verdict, apart, later, with_warm_up
 from headway.sim.capacity import attained, holds
 from headway.sim.executor import Cost
 from headway.sim.judge import Judge
@@ -20,7 +19,8 @@ from headway.sim.observe import Observer
 from headway.sim.simulate import Trial, run
 from headway.sim.timeline import Point
 
-tail_s = 600.0  # load goes on so long at most after the window, until what came in it has ended
+least_stays, least_s = 0.6, 10.0  # of a window: times as long as a request stays, and at least so long
+tail_stays = 8.0  # load goes on so long at most after the window, until what came in it has ended
 
 
 class Entrant(NamedTuple):
@@ -50,7 +50,7 @@ class Seen(NamedTuple):
 
 class Trials:
     """Requests are judged that come once the batch has filled: after as long as one stays, by estimate; and
-    then `requests` of them, or those of as long again.
+    then `requests` of them, or those of `least_stays` times as long, or of `least_s`.
     """
 
     def __init__(self, question: Question, load: Load, entrant: Entrant, requests: int) -> None:
@@ -75,18 +75,17 @@ class Trials:
         meter = Meter(self._of.deployment)
         trial = self._trial(rate, meter)
         asked = self._asked(trial, rate, seed)
-        classes = with_warm_up(self._question.classes)
-        observer = Observer(unjudged(asked, self._stay_s), classes, trial.window_s, lambda: None)
+        classes = self._question.classes
+        observer = Observer(apart(asked, self._stay_s), with_warm_up(classes), trial.window_s, lambda: None)
         self._run(trial, asked, seed, observer)
-        report = without_warm_up(make_report(observer.answers(), classes, trial.window_s))
+        report = later(observer.answers(), classes, trial.window_s)
         return Seen(report, observer.timeline.points(), meter.usage(), observer.totals().preemptions)
 
     def _trial(self, rate: float, cost: Cost) -> Trial:
         of = self._of.deployment
-        window_s = self._stay_s + max(self._requests / rate, self._stay_s)
-        return Trial(
-            self._load, self._question.classes, cost, paged, window_s, window_s + tail_s, of.depth, of.pp
-        )
+        window_s = self._stay_s + max(self._requests / rate, least_stays * self._stay_s, least_s)
+        horizon_s = window_s + tail_stays * self._stay_s + least_s
+        return Trial(self._load, self._question.classes, cost, paged, window_s, horizon_s, of.depth, of.pp)
 
     def _asked(self, trial: Trial, rate: float, seed: int) -> list[Arrival]:
         return list(self._load.arrivals(rate, seed, trial.horizon_s))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from headway.core.slo import ServiceClass
 from headway.plan.plan import Choice, Plan
 from headway.plan.question import Question
-from headway.plan.search import Layout
+from headway.plan.search import Layout, contended
 
 attained_words = "95 of 100 requests"
 
@@ -58,17 +58,16 @@ def interval_words(plan: Plan, question: Question) -> str:
     if count == 1:
         return "Capacity: bisected to 5 % on one seed, so it has no interval; --seeds 3 gives one"
     return (
-        f"Capacity: the mean of {count} seeds, each bisected to 5 %, with a 95 % interval by Student's t. "
-        "Latencies are those at capacity, of the first seed"
+        f"Capacity: the mean of {count} seeds, each bisected to 5 %; in brackets its 95 % interval by "
+        "Student's t, with the bisection's 5 % above. None stands where one seed was enough: a request costs "
+        f"over {contended:g} times the best's. Latencies: at capacity, first seed"
     )
 
 
 def against(choice: Choice) -> str:
     """TP beside PP on as many GPUs."""
     if not choice.layouts:
-        return (
-            "no pair of TP and PP on as many GPUs fits and keeps the promise, so there is nothing to compare"
-        )
+        return "not compared: it costs too much beside the best, or no TP and PP on as many GPUs can be had"
     tp, pp = choice.layouts
     better, other = (pp, tp) if _roomier(pp, tp) else (tp, pp)
     gpus = tp.candidate.deployment.gpus

@@ -1,8 +1,8 @@
 """Devices as their makers state them, by name or from a user's file.
 
 Peaks only: which share of them an engine reaches stands in `fits.py`. Prices are placeholders, typical of a
-rented device as of `prices_as_of` and nobody's offer: `replace(device, dollars_per_hour=...)` puts one's own in
-their place, as `headway plan --price` does.
+rented device as of `prices_as_of` and nobody's offer; `replace(device, dollars_per_hour=...)` puts one's own
+in their place, as `headway plan --price` does.
 """
 
 import json
