@@ -13,12 +13,12 @@ from headway.plan.question import Candidate, Question
 from headway.plan.trials import Entrant, Missed, Trials, strain
 from headway.sim.capacity import capacity
 
-judged, looked_at = 150, 100  # requests of a run that finds a capacity, and of one that looks at another rate
+judged, looked_at = 120, 80  # requests of a run that finds a capacity, and of one that looks at another rate
 tolerance = 0.05  # a capacity is known to a factor of 1 + this; to lead is to be so much cheaper
 usually_held, in_pipeline = 0.95, 0.6  # of an estimate, measured; a pipeline's prompts go one stage at a time
-hopeless = 0.75  # of the requests per dollar that are expected of the best: below it no run is made
+hopeless = 0.8  # of the requests per dollar that are expected of the best: below it no run is made
 lowest = 0.1  # of where a search begins: what is not held there is not held
-contended = 2.0  # times the least bill: beyond it one seed is enough
+contended = 1.5  # times the least bill: beyond it one seed is enough
 loads = (0.4, 0.7)  # of the capacity: what a shorter wait costs
 both_hold = 0.35  # of the lower of two estimates: where two layouts are put side by side
 
