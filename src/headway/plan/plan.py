@@ -50,8 +50,7 @@ class Choice:
     candidate: Candidate
     seeds: tuple[Capacity, ...]
     look: Look
-    interval: tuple[float, float] | None  # 95 %, by Student's t over the seeds; None: there is one seed,
-    # or it costs too much beside the best for more to matter
+    interval: tuple[float, float] | None  # 95 %, of several seeds; None: one was asked for, or was enough
     replicas: int  # so many that each has at most what it held on every seed; 1 where no rate is wanted
     rate: float  # requests per second of all replicas: what is wanted, else the capacity
     output_tokens: float  # of a request, on average
@@ -105,12 +104,15 @@ def plan(
         won = {name: (one.winner, one.capacity) for name, one in raced.items() if one.winner is not None}
         near = _contenders(question, won)
         asked = [(won[name][0], won[name][1].rate, seed) for name in near for seed in question.seeds[1:]]
-        searches = count(spread(partial(_find_capacity, question), asked))
-        more = {name: tuple(islice(searches, len(question.seeds) - 1)) for name in near}
-        asked_for = [(*won[name], loads if name in near else ()) for name in won]
-        looks = dict(zip(won, count(spread(partial(_look, question), asked_for)), strict=True))
+        looked = [(*won[name], loads if name in near else ()) for name in won]
         pairs = {name: pair for name in near if (pair := _pair(won[name][0], fields[name]))}
-        layouts = dict(zip(pairs, count(spread(partial(beside, question), pairs.values())), strict=True))
+        searches = spread(partial(_find_capacity, question), asked)  # all three begin at once
+        looking = spread(partial(_look, question), looked)
+        comparing = spread(partial(beside, question), pairs.values())
+        found_rates = count(searches)
+        more = {name: tuple(islice(found_rates, len(question.seeds) - 1)) for name in near}
+        looks = dict(zip(won, count(looking), strict=True))
+        layouts = dict(zip(pairs, count(comparing), strict=True))
     count.end()
     refused += [each for one in raced.values() for each in one.refused]
     choices = [
