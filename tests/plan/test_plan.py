@@ -21,7 +21,9 @@ def test_the_same_device_at_half_the_price_costs_half_as_much() -> None:
 
 
 def test_a_device_twice_as_quick_at_twice_the_price_costs_about_the_same() -> None:
-    """Long prompts: work for the device alone, hardly any for the host, whose time is the same on both."""
+    """Long prompts: work for the device alone, hardly any for the host, whose time is the same on both. Each
+    capacity is known to 5 %.
+    """
     quick = replace(
         A100,
         name="quick",
@@ -30,8 +32,8 @@ def test_a_device_twice_as_quick_at_twice_the_price_costs_about_the_same() -> No
         dollars_per_hour=2 * A100.dollars_per_hour,
     )
     costs = {c.device: c for c in planned(question("ttft=4s", "4000:2"), A100, quick).choices}
-    assert costs["quick"].capacity == pytest.approx(2 * costs["A100-80"].capacity, rel=0.1)
-    assert costs["quick"].per_thousand_good == pytest.approx(costs["A100-80"].per_thousand_good, rel=0.1)
+    assert costs["quick"].capacity == pytest.approx(2 * costs["A100-80"].capacity, rel=0.15)
+    assert costs["quick"].per_thousand_good == pytest.approx(costs["A100-80"].per_thousand_good, rel=0.15)
 
 
 def test_a_device_that_cannot_hold_the_model_is_named_with_the_numbers_and_the_others_are_planned() -> None:
@@ -52,6 +54,7 @@ def test_nothing_is_recommended_where_no_promise_can_be_kept() -> None:
     assert words.recommendation(made, asked).startswith("None of these keeps the promise")
 
 
+@pytest.mark.slow
 def test_the_figures_are_the_same_in_one_process_and_in_two() -> None:
     asked = question(lengths="300:4")
     alone, spread = (

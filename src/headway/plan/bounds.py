@@ -13,6 +13,7 @@ from headway.sim.capacity import capacity
 from headway.sim.cost import StepCost
 
 longest_gap_s = 10.0  # between tokens, where nothing is promised
+stretched = 2.0  # a policy takes more prompts into a step as long as the promise allows it
 
 
 def impossible(candidate: Candidate, demand: Demand, classes: Mapping[str, ServiceClass]) -> str | None:
@@ -60,7 +61,7 @@ def prompt_alone_s(cost: StepCost, tokens: int, most: int) -> float:
 
 class Estimate(NamedTuple):
     rate: float  # requests per second; 0: none
-    stay_s: float  # of a request at that rate, from its first token to its last
+    stay_s: float  # of a request, from its first token to its last; not less than it will be, mostly
 
 
 def estimate(candidate: Candidate, demand: Demand) -> Estimate:
@@ -69,7 +70,8 @@ def estimate(candidate: Candidate, demand: Demand) -> Estimate:
     """
     stream = _EvenStream(candidate, demand)
     rate = capacity(lambda rate: stream.gap_s(rate) is not None, 1.0, tolerance=0.01, stride=2.0)
-    return Estimate(rate, demand.overall.output * (stream.gap_s(rate) or 0.0) if rate else 0.0)
+    gap_s = (stream.gap_s(rate) or 0.0) if rate else 0.0
+    return Estimate(rate, demand.overall.output * min(stretched * gap_s, demand.gap_s))
 
 
 class _EvenStream:

@@ -36,23 +36,34 @@ def _parts(title: str, of: str, plan: Plan, question: Question) -> Iterator[str]
         )
         yield from table_of("What each device does at its best", [columns, *map(row, plan.choices)])
         yield f"<p>{escape(words.interval_words(plan, question))}.</p>"
-        tp_or_pp = [(choice.device, words.against(choice)) for choice in plan.choices]
-        yield from table_of("Tensor or pipeline parallelism", [("device", ""), *tp_or_pp])
+        tp_or_pp = [(choice.device, words.against(choice)) for choice in plan.choices if choice.layouts]
+        yield from table_of("Tensor or pipeline parallelism", [("device", "at one rate"), *tp_or_pp])
     yield from table_of("Why not the others", [("device", "layout", "why"), *plan.refused])
     yield ended
 
 
 def _trade(choices: Sequence[Choice]) -> Plot:
     """Cost of tokens against the wait for the first."""
-    traces = [_line(choice.device, _points(choice)) for choice in choices]
+    traces = [_line(_points(choice), name=choice.device, text=_named(choice)) for choice in choices]
     best = frontier([point for choice in choices for point in _points(choice)])
-    line = _line("nothing beats these", best, line={"dash": "dot", "color": "#5a6675"}, marker={"size": 1})
+    line = _line(best, name="", line={"dash": "dot", "color": "#5a6675"}, marker={"size": 1})
     return Plot(
         "What a shorter wait costs",
         "p95 of the first token, ms",
         "dollars per million output tokens",
         [*traces, line],
+        yaxis={
+            "title": {"text": "dollars per million output tokens"},
+            "type": "log",
+            "tickvals": [digit * 10.0**power for power in range(-3, 4) for digit in (1, 2, 5)],
+        },
+        showlegend=False,
     )
+
+
+def _named(choice: Choice) -> list[str]:
+    """Beside the last of its points stands a device's name."""
+    return [""] * (len(choice.look.points) - 1) + [choice.device]
 
 
 def _points(choice: Choice) -> list[tuple[float, float]]:
@@ -69,6 +80,6 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return best
 
 
-def _line(name: str, points: Sequence[tuple[float, float]], **more: Any) -> dict[str, Any]:
+def _line(points: Sequence[tuple[float, float]], **more: Any) -> dict[str, Any]:
     x, y = zip(*points, strict=True)
-    return {"x": x, "y": y, "name": name, "mode": "lines+markers", **more}
+    return {"x": x, "y": y, "mode": "lines+markers+text", "textposition": "middle right", **more}

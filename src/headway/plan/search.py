@@ -78,7 +78,7 @@ def race(question: Question, entrants: Sequence[Entrant]) -> Raced:
                 out(entrant, _lost(guess, trials.missed))
                 continue
         assert guess is not None
-        found = _capacity(trials, guess, seed, stride=1.2)
+        found = _capacity(trials, guess, seed, stride=1.1)
         if not found:
             out(entrant, f"{trials.missed} is missed at every rate")
             continue
@@ -113,9 +113,10 @@ def find_capacity(question: Question, entrant: Entrant, guess: float, seed: int)
 
 def look(question: Question, entrant: Entrant, at: Capacity, parts: Sequence[float]) -> Look:
     """At the first seed's capacity, and at `parts` of it."""
-    trials, seed = Trials(question, question.load(), entrant, looked_at), question.seeds[0]
-    points = [point(trials.observe(part * at.rate, seed), part * at.rate, question.classes) for part in parts]
-    seen = trials.observe(at.rate, seed)
+    load, seed = question.load(), question.seeds[0]
+    few = Trials(question, load, entrant, looked_at)
+    points = [point(few.observe(part * at.rate, seed), part * at.rate, question.classes) for part in parts]
+    seen = Trials(question, load, entrant, judged).observe(at.rate, seed)  # as it was judged
     points.append(point(seen, at.rate, question.classes))
     return Look(tuple(points), spent(seen), binds(seen, entrant.candidate))
 

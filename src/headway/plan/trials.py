@@ -57,10 +57,16 @@ class Trials:
         self._question, self._load, self._requests = question, load, requests
         self._of, self._stay_s = entrant.candidate, entrant.estimate.stay_s
         self._cost = self._of.deployment.cost()  # it remembers what depends on counts alone
+        self._known: dict[tuple[float, int], bool] = {}
         self.missed: Missed | None = None  # by the latest rate that was not held
 
     def hold(self, rate: float, seed: int) -> bool:
         """A run ends as soon as that is certain."""
+        if (rate, seed) not in self._known:
+            self._known[rate, seed] = self._held(rate, seed)
+        return self._known[rate, seed]
+
+    def _held(self, rate: float, seed: int) -> bool:
         trial = self._trial(rate, self._cost)
         asked = self._asked(trial, rate, seed)
         verdict = Verdict(asked, self._question.classes, self._stay_s, trial.window_s)
