@@ -25,7 +25,7 @@ class May(NamedTuple):
 everything_below = (
     "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "config", "config_sources",
     "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench",
-    "headlines", "tune", "fleet",
+    "headlines", "plan", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 
@@ -53,6 +53,7 @@ import_table = {
     "sim": May(("core", "spec", "clock", "profile", "metrics", "bench.workload", "bench.report"), ("yaml",)),
     "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx", "plotly")),
     "headlines": May(("sim", "bench", "core", "clock")),
+    "plan": May(("sim", "bench", "core")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
     "build": May(everything_below, ("torch", *web)),
@@ -103,6 +104,7 @@ torch_free = (
     "metrics",
     "bench",
     "headlines",
+    "plan",
 )
 
 

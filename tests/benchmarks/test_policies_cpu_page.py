@@ -45,7 +45,8 @@ def test_the_comparison_is_told_by_rate_and_policy_with_its_spread(found: Row) -
 
 def test_what_was_given_is_not_told_as_found(found: Row) -> None:
     text = page({"policies-cpu": {**found, "fixed_given": True, "capacity_given": True}})
-    assert "none was searched for" in text
+    assert "was given, which a search of an earlier hour had found" in text
+    assert "none was searched for" in page({"policies-cpu": {**found, "fixed_given": True, "searched": []}})
     assert "a rate that was given" in text
     assert "a race of 10 ended with" in page({"policies-cpu": found})
     assert "do not count: 1." in text

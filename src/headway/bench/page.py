@@ -59,24 +59,43 @@ def _parts(
     tables: Mapping[str, Sequence[Sequence[str]]],
     plots: Sequence[Plot],
 ) -> Iterator[str]:
+    yield from begun(title, of)
+    yield '<dl class="top">'
+    yield from (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in top.items())
+    yield "</dl>\n"
+    for heading, rows in tables.items():
+        yield from table_of(heading, rows)
+    for number, plot in enumerate(plots):
+        yield from plot_of(plot, number)
+    yield ended
+
+
+ended = "</body></html>\n"
+
+
+def begun(title: str, of: str) -> Iterator[str]:
+    """A page up to its title, and what it is of."""
     from plotly.offline import get_plotlyjs  # brings much that only a page needs
 
     yield f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
     yield f'<meta name="viewport" content="width=device-width"><style>{_style}</style>'
     yield f"<script>{get_plotlyjs()}</script></head>\n<body><h1>{escape(title)}</h1>"
-    yield f'<p class="of">{escape(of)}</p><dl class="top">'
-    yield from (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in top.items())
-    yield "</dl>\n"
-    for heading, rows in tables.items():
-        yield f"<h2>{escape(heading)}</h2><table>"
-        for number, row in enumerate(rows):
-            tag = "th" if number == 0 else "td"
-            yield f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in row)}</tr>"
-        yield "</table>\n"
-    for number, plot in enumerate(plots):
-        # A script ends at "</", wherever that stands.
-        data = json.dumps(plot.data).replace("</", "<\\/")
-        yield f'<h2>{escape(plot.title)}</h2><div class="plot" id="plot{number}"></div>'
-        yield f"<script>{{const plot = {data}; "
-        yield f'Plotly.newPlot("plot{number}", plot.data, plot.layout, {{responsive: true}});}}</script>\n'
-    yield "</body></html>\n"
+    yield f'<p class="of">{escape(of)}</p>'
+
+
+def table_of(heading: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The first row names the columns."""
+    yield f"<h2>{escape(heading)}</h2><table>"
+    for number, row in enumerate(rows):
+        tag = "th" if number == 0 else "td"
+        yield f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in row)}</tr>"
+    yield "</table>\n"
+
+
+def plot_of(plot: Plot, number: int) -> Iterator[str]:
+    """`number`: no other plot's of the page."""
+    # A script ends at "</", wherever that stands.
+    data = json.dumps(plot.data).replace("</", "<\\/")
+    yield f'<h2>{escape(plot.title)}</h2><div class="plot" id="plot{number}"></div>'
+    yield f"<script>{{const plot = {data}; "
+    yield f'Plotly.newPlot("plot{number}", plot.data, plot.layout, {{responsive: true}});}}</script>\n'

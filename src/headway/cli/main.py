@@ -5,6 +5,7 @@ import typer
 from headway.cli import bench, models
 from headway.cli.calibrate import calibrate
 from headway.cli.headlines import headlines
+from headway.cli.plan import plan
 from headway.cli.run import run
 from headway.cli.serve import serve
 from headway.cli.sim import sim
@@ -21,6 +22,7 @@ app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
 app.command(rich_help_panel="Measure")(calibrate)
 app.command(rich_help_panel="Measure")(sim)
+app.command(rich_help_panel="Measure")(plan)
 app.command(rich_help_panel="Measure")(headlines)
 app.add_typer(models.app, name="models", rich_help_panel="This machine")
 app.command(rich_help_panel="This machine")(version)

@@ -43,8 +43,26 @@ tail_s = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The flags, by their names."""
+class AskedLoad:
+    """The flags that say who asks, by their names."""
+
+    workload: str | None
+    lengths: Path | None
+    trace: Path | None
+    trace_kind: str | None
+    mix: str | None
+    arrivals: str | None
+    requests: int | None
+    window: float | None
+
+    @property
+    def workload_name(self) -> str:
+        return self.workload or default_workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(AskedLoad):
+    """And all others."""
 
     model: str | None
     profile: Path | None
@@ -66,15 +84,7 @@ class Asked:
     block_size: int
     prefix_caching: bool
     classes: list[str] | None
-    workload: str | None
-    lengths: Path | None
-    trace: Path | None
-    trace_kind: str | None
-    mix: str | None
-    arrivals: str | None
     rate: float | None
-    requests: int | None
-    window: float | None
     slow: list[str] | None
     lose_rank: float | None
     leaving: float
@@ -118,12 +128,12 @@ class Setup:
 
 def set_up(asked: Asked) -> Setup:
     """Raises ConfigError, BadProfile, BadWorkload or BadModel."""
-    _check_among("--policy", asked.policy, POLICY_NAMES)
-    _check_among("--kv-allocation", asked.kv_allocation, MEMORY_RULES)
+    check_among("--policy", asked.policy, POLICY_NAMES)
+    check_among("--kv-allocation", asked.kv_allocation, MEMORY_RULES)
     machine, limits = _devices(asked) if asked.profile is None else _measured(asked, asked.profile)
-    with _told_of("--class"):
+    with told_of("--class"):
         classes = read_classes(";".join(asked.classes or ()))
-    load = _load(asked, classes)
+    load = read_load(asked, classes)
     rate = asked.rate or _own_rate(load)
     return Setup(machine, load, classes, limits, _faults(asked), rate, asked.window or inf, asked)
 
@@ -135,7 +145,7 @@ def _own_rate(load: Load) -> float:
 def _devices(asked: Asked) -> tuple[Machine, Limits]:
     tokens = asked.max_num_batched_tokens or step_tokens.get(asked.policy, most_step_tokens)
     deployment = _deployment(asked, tokens)
-    with _told_of("--model"):
+    with told_of("--model"):
         blocks = deployment.kv_blocks(asked.block_size)
     limits = Limits(
         asked.max_num_seqs or 128,
@@ -157,7 +167,7 @@ def _measured(asked: Asked, profile: Path) -> tuple[Machine, Limits]:
             raise ConfigError(f"{flag}: --profile says what a step takes; leave {flag} out")
     calibration = read_profile(profile)
     if asked.model is not None:
-        with _told_of("--model"):
+        with told_of("--model"):
             dimensions = model(asked.model)
         check_model(calibration, dimensions, f"--profile {profile}")
     return measured(calibration), served_limits(asked, calibration)
@@ -178,13 +188,13 @@ def served_limits(asked: Asked, calibration: Calibration) -> Limits:
 
 
 def _deployment(asked: Asked, tokens: int) -> Deployment:
-    with _told_of("--model"):
+    with told_of("--model"):
         dimensions = model(asked.model or default_model)
-    with _told_of("--device"):
+    with told_of("--device"):
         found = device(asked.device or default_device, asked.devices)
-    with _told_of("--engine"):
+    with told_of("--engine"):
         engine = generation(asked.engine)
-    with _told_of("--tp, --pp"):
+    with told_of("--tp, --pp"):
         return Deployment(
             dimensions,
             found,
@@ -199,7 +209,7 @@ def _deployment(asked: Asked, tokens: int) -> Deployment:
         )
 
 
-def _load(asked: Asked, classes: Mapping[str, ServiceClass]) -> Load:
+def read_load(asked: AskedLoad, classes: Mapping[str, ServiceClass]) -> Load:
     mix = read_mix(asked.mix, classes) if asked.mix else None
     if asked.trace is not None:
         if asked.arrivals or asked.lengths:
@@ -241,13 +251,13 @@ def _numbers(flag: str, text: str, count: int) -> list[float]:
     return found
 
 
-def _check_among(flag: str, name: str, known: Collection[str]) -> None:
+def check_among(flag: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         raise ConfigError(f"{flag}: {name[:40]!r} is not one of {', '.join(known)}")
 
 
 @contextmanager
-def _told_of(flag: str) -> Iterator[None]:
+def told_of(flag: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:

@@ -31,9 +31,13 @@ def most(verdicts: Iterable[bool], count: int) -> bool:
 
 
 def capacity(
-    can: Callable[[float], bool], guess: float, tolerance: float = 0.025, stride: float = 1.3
+    can: Callable[[float], bool],
+    guess: float,
+    tolerance: float = 0.025,
+    stride: float = 1.3,
+    lowest: float = lowest_rate,
 ) -> float:
-    """The largest rate that `can` be held, to a factor of 1 + `tolerance`; 0 if none is.
+    """The largest rate that `can` be held, to a factor of 1 + `tolerance`; 0 if none from `lowest` on is.
 
     Brackets it from `guess` by factors of `stride`, then bisects in logarithms. `can` is asked only about
     rates it must decide; where it is not quite monotone, one of its edges is found.
@@ -44,7 +48,7 @@ def capacity(
             low = high
     else:
         while not can(low := low / stride):
-            if low < lowest_rate:
+            if low < lowest:
                 return 0.0
             high = low
     while high / low > 1 + tolerance:

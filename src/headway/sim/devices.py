@@ -1,7 +1,8 @@
 """Devices as their makers state them, by name or from a user's file.
 
-Peaks only: which share of them an engine reaches stands in `fits.py`. Prices are typical ones of a rented
-device and always the user's to change: `replace(device, dollars_per_hour=...)`.
+Peaks only: which share of them an engine reaches stands in `fits.py`. Prices are placeholders, typical of a
+rented device as of `prices_as_of` and nobody's offer; `replace(device, dollars_per_hour=...)` puts one's own
+in their place, as `headway plan --price` does.
 """
 
 import json
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+
+prices_as_of = "November 2026"
 
 
 @dataclass(frozen=True, slots=True)
