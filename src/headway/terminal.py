@@ -1,6 +1,6 @@
 """Words and bars on a terminal: what commands and the library show while something takes time.
 
-Everything goes to stderr, so that stdout carries answers alone.
+All but tables goes to stderr, so that stdout carries answers alone.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +17,19 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+
+unbound = 1000  # columns of a line that goes to no terminal: as wide as the table is
+
+
+def show_table(table: Table) -> None:
+    """Whole: what a terminal has no room for goes on in the next line of its cell."""
+    for column in table.columns:
+        column.overflow = "fold"
+    console = Console()
+    if not console.is_terminal:
+        console.width = unbound
+    console.print(table)
 
 
 @contextmanager

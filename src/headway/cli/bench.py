@@ -14,7 +14,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headway.bench.offline import Rates, Run, Workload, measure
@@ -26,7 +25,7 @@ from headway.core.memory import ceil_div
 from headway.core.types import Event, Finished, Refused, Sampling, Stepped
 from headway.hub import resolve
 from headway.sizing import Facts
-from headway.terminal import counting, fetching
+from headway.terminal import counting, fetching, show_table
 
 if TYPE_CHECKING:
     from headway.llm.engine_thread import EngineThread
@@ -143,4 +142,4 @@ def _show(results: Sequence[Rates]) -> None:
         table.add_row(
             str(r.batch_size), f"{r.prefill_tok_s:,.0f}", f"{r.decode_tok_s:,.1f}", f"{r.tpot_ms:,.1f}"
         )
-    Console().print(table)
+    show_table(table)

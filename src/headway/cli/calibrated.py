@@ -5,10 +5,10 @@ from typing import Any
 
 import typer
 from msgspec.structs import asdict
-from rich.console import Console
 from rich.table import Table
 
 from headway.profile.file import Calibration, MeasuredStep
+from headway.terminal import show_table
 
 shown_sizes = (1, 4, 16, 64)
 shown_context = 256
@@ -68,7 +68,7 @@ def show(found: Calibration, place: Path) -> None:
     for each in found.errors:
         words = f"median {each.median:.1%}, p95 {each.p95:.1%} of {each.steps} held-out batches"
         table.add_row(f"error, {each.kind}", words)
-    Console().print(table)
+    show_table(table)
     if not found.made.quiet:
         words = f"{found.made.disturbed:.0%} of the time others had the cores, or it ran slower"
         typer.echo(f"headway: the machine was not quiet: {words}; calibrate again when it is", err=True)

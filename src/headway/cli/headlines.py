@@ -4,7 +4,6 @@ import os
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headway.cli.ending import last_line, told_plainly
@@ -12,7 +11,7 @@ from headway.cli.flags import Json
 from headway.config import ConfigError
 from headway.headlines.experiments import EXPERIMENTS, in_order, jobs_of, run
 from headway.headlines.rows import FULL, QUICK, Row
-from headway.terminal import telling
+from headway.terminal import show_table, telling
 
 
 def headlines(
@@ -58,4 +57,4 @@ def _show(rows: list[Row]) -> None:
         table.add_row(
             row.id.split("/")[0], row.claim, row.source, f"{row.ours:,.4g} {row.unit}", ratio + fitted
         )
-    Console().print(table)
+    show_table(table)

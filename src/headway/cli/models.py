@@ -3,13 +3,12 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headway import hub
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
-from headway.terminal import fetching
+from headway.terminal import fetching, show_table
 
 app = typer.Typer(no_args_is_help=True, help="Models on this machine: list them, fetch one.")
 
@@ -27,7 +26,7 @@ def list_models(json: Json = False) -> None:
     table = Table("name", "family", "size", "path", box=None)
     for model in found:
         table.add_row(model.name, model.family or "?", f"{model.bytes / 1e6:,.0f} MB", str(model.path))
-    Console().print(table)
+    show_table(table)
     return None
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headway.cli import plan_flags as flag
@@ -23,7 +22,7 @@ from headway.plan.page import plan_page
 from headway.plan.plan import Plan
 from headway.plan.plan import plan as make_plan
 from headway.sim.devices import DEVICES, prices_as_of
-from headway.terminal import telling
+from headway.terminal import show_table, telling
 
 
 def plan(
@@ -104,7 +103,7 @@ def _show(setup: Setup, made: Plan, said: Mapping[str, Any]) -> None:
     for choice in made.choices:
         table.add_row(*row(choice))
     if made.choices:
-        Console().print(table)
+        show_table(table)
     for device in setup.devices:
         if device.name not in {choice.device for choice in made.choices}:
             why = [each for each in made.refused if each.device == device.name][-1]

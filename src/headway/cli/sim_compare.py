@@ -13,7 +13,6 @@ from math import inf
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from headway.bench.comparison import Row, Values, capacity_row, rows, shown, values
@@ -30,6 +29,7 @@ from headway.sim.capacity import capacity, holds, most
 from headway.sim.faults import NO_FAULTS
 from headway.sim.judge import Judge
 from headway.sim.simulate import Trial, run
+from headway.terminal import show_table
 
 usual_requests = 200
 usual_promises = ["chat:ttft=2s,itl=200ms", "interactive:ttft=none,deadline=6s"]  # what two cores can keep
@@ -211,7 +211,7 @@ def _show(found: _Found, runs: Iterable[_Run]) -> None:
     table = Table("", "at", "real", "repeats", "simulated", "ratio", "within", box=None)
     for row in found.rows:
         table.add_row(*shown(row))
-    Console().print(table)
+    show_table(table)
     near, doubtful = sum(row.within for row in found.rows), [run for run in runs if not run.counts]
     words = f"latencies in ms; at: of {found.rate:.2f} requests/s"
     typer.echo(f"{near} of {len(found.rows)} within; {words}")
