@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from headway.classes import class_keys, read_classes, tier_words
-from headway.config import ConfigError, Settings
+from headway.classes import class_keys, leading_to, read_classes, tier_words
+from headway.config import OPTIONS, ConfigError, Settings
 from headway.config_sources import load_settings
 from headway.core.slo import BUILT_IN, Overload, ServiceClass
 
@@ -110,6 +110,9 @@ def test_a_file_that_nests_too_deeply_is_refused_by_its_line(tmp_path: Path, tex
     file.write_text(text)
     with pytest.raises(ConfigError, match="line 1: class is not a text"):
         load_settings({}, {}, file)
+    file.write_text("alias: {fast: {ttft: chat}}")
+    with pytest.raises(ConfigError, match="line 1: alias is not a text"):
+        load_settings({}, {}, file)
 
 
 def test_a_flag_given_no_time_hides_no_file() -> None:
@@ -122,3 +125,47 @@ def test_the_default_class_must_exist() -> None:
     ):
         Settings(default_class="gold")
     assert Settings(default_class="gold", classes="gold:itl=1s").default_class == "gold"
+
+
+def test_names_lead_to_classes_and_may_have_an_equals_sign() -> None:
+    text = " nightly = batch;; c2VjcmV0==chat"
+    assert leading_to(BUILT_IN, text, secret=False) == {"nightly": "batch", "c2VjcmV0=": "chat"}
+    assert leading_to(BUILT_IN, None, secret=False) == {}
+
+
+@pytest.mark.parametrize("written", ["fast", "fast=", "=chat", "fast=gold", "fast=chat=", "="])
+def test_what_leads_to_no_class_is_told_the_classes(written: str) -> None:
+    for name, option in (
+        ("aliases", f"--alias {written!r} is not a name"),
+        ("class_keys", "--class-key number 2"),
+    ):
+        with pytest.raises(ConfigError, match="= and a class; there are chat, interactive, batch") as refused:
+            Settings(**{name: f"a=chat;{written}"})
+        assert str(refused.value).startswith(option)
+
+
+def test_a_name_that_leads_to_two_classes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--alias 'a=batch': that name is given twice"):
+        Settings(aliases="a=chat;a=batch")
+    with pytest.raises(ConfigError, match="--class-key number 2: that key is given twice"):
+        Settings(class_keys="a=chat;a=chat")
+
+
+@pytest.mark.parametrize("own", [{"model": "a"}, {"served_model_name": "a"}])
+def test_the_models_own_name_is_no_alias(own: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="--alias a is the model's own name"):
+        Settings(**own, aliases="a=chat")
+
+
+@pytest.mark.parametrize("value", ["a=chat;b=gold", "[a=chat, b=gold]", "{a: chat, b: gold}"])
+@pytest.mark.parametrize("name", ["aliases", "class_keys"])
+def test_what_leads_to_classes_reads_alike_from_flags_variable_and_file(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    option, gold = OPTIONS[name], {"HEADWAY_CLASS": "gold:itl=1s"}
+    file = tmp_path / "headway.yaml"
+    file.write_text(f"{option.key}: {value}")
+    by_flags = load_settings({name: ["a=chat", "b=gold"]}, gold)
+    assert load_settings({}, gold, file) == by_flags
+    assert load_settings({}, {option.variable: "a=chat;b=gold", **gold}) == by_flags
+    assert {"a": "chat", "b": "gold"} in (by_flags.classes_by_alias, by_flags.classes_by_key)

@@ -158,17 +158,28 @@ def test_an_empty_file_and_an_empty_value_leave_the_defaults(tmp_path: Path) -> 
 def test_the_key_is_shown_nowhere() -> None:
     for name in ("api_key", "tightening_key", "admin_key"):
         assert "geheim" not in repr(Settings(**{name: "geheim"}))
-    with pytest.raises(ConfigError) as refused:
-        load_settings({"api_key": "geheim\n\x00"}, {})
-    assert "geheim" not in str(refused.value)
+    assert "geheim" not in repr(Settings(class_keys="geheim=chat"))
+    for name, text in (
+        ("api_key", "geheim\n\x00"),
+        ("class_keys", "geheim\x00=chat"),
+        ("class_keys", "geheim"),
+        ("class_keys", "a=geheim"),
+        ("class_keys", "geheim=chat;geheim=batch"),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            load_settings({name: text}, {})
+        assert "geheim" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["api_key", "tightening_key"])
-def test_the_admin_key_is_nobody_elses(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("api_key", "geheim"), ("tightening_key", "geheim"), ("class_keys", "a=chat;geheim=chat")],
+)
+def test_the_admin_key_is_nobody_elses(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match="--admin-key is the same as --") as refused:
-        Settings(**{"admin_key": "geheim", name: "geheim"})
+        Settings(**{"admin_key": "geheim", name: value})
     assert "geheim" not in str(refused.value)
-    assert Settings(api_key="a", tightening_key="a", admin_key="b")
+    assert Settings(api_key="a", tightening_key="a", class_keys="a=chat", admin_key="b")
 
 
 def test_the_names_of_policies_and_memory_rules_are_the_cores() -> None:

@@ -1,11 +1,12 @@
-"""Service classes as people write them: the built-in ones, changed and joined by `NAME:KEY=VALUE,...`.
+"""Service classes as people write them: the built-in ones, changed and joined by `NAME:KEY=VALUE,...`; and
+what leads to them, `NAME=CLASS`.
 
 Owns the spelling, the least that may be promised, and that downgrades come to an end. What a class means is
 `core/slo.py`'s.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -52,6 +53,23 @@ def read_classes(text: str | None, base: Mapping[str, ServiceClass] = BUILT_IN) 
     for name in classes:
         _check_downgrades(name, classes)
     return classes
+
+
+def leading_to(classes: Collection[str], text: str | None, *, secret: bool) -> Mapping[str, str]:
+    """Names and the classes they lead to: any number of `NAME=CLASS` with ; between. A name may have a =.
+
+    secret: the names are keys, and nothing of the text is in a message. Raises ValueError, in one line.
+    """
+    found: dict[str, str] = {}
+    for number, written in enumerate(filter(None, (part.strip() for part in (text or "").split(";"))), 1):
+        name, _, led_to = (part.strip() for part in written.rpartition("="))
+        where, noun = (f"number {number}", "key") if secret else (repr(written[:40]), "name")
+        if not name or led_to not in classes:
+            raise ValueError(f"{where} is not a {noun}, = and a class; there are {', '.join(classes)}")
+        if name in found:
+            raise ValueError(f"{where}: that {noun} is given twice; it can lead to one class alone")
+        found[name] = led_to
+    return found
 
 
 def read_seconds(text: str) -> float:

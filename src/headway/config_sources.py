@@ -81,7 +81,7 @@ def _from_file(path: Path) -> Iterator[_Given]:
         if option.name in seen:
             raise ConfigError(f"{where}: {key.value} is already set in line {seen[option.name]}")
         seen[option.name] = line
-        text = _class_texts(value) if option.is_list else _plain(value)
+        text = _texts(value, option) if option.is_list else _plain(value)
         if text is None:
             raise ConfigError(f"{where}: {key.value} is not {option.kind.words}")
         if value.tag != "tag:yaml.org,2002:null":
@@ -92,24 +92,25 @@ def _plain(node: yaml.Node) -> str | None:
     return str(node.value) if isinstance(node, yaml.ScalarNode) else None
 
 
-def _class_texts(node: yaml.Node) -> str | None:
-    """As flags have it: a text, a list of texts, or a mapping of names to texts or to mappings of keys."""
+def _texts(node: yaml.Node, option: Option) -> str | None:
+    """As flags have it: a text, a list, or a mapping of names to texts; of classes, to their keys too."""
+    joint = ":" if option.name == "classes" else "="
     if isinstance(node, yaml.SequenceNode):
         parts = [_plain(item) for item in node.value]
     elif isinstance(node, yaml.MappingNode):
-        parts = [_class_text(key, keys) for key, keys in node.value]
+        parts = [_paired(key, joint, keys) for key, keys in node.value]
     else:
         return _plain(node)
     return None if None in parts else ";".join(filter(None, parts))
 
 
-def _class_text(name: yaml.Node, keys: yaml.Node) -> str | None:
-    if isinstance(keys, yaml.MappingNode):
+def _paired(name: yaml.Node, joint: str, keys: yaml.Node) -> str | None:
+    if isinstance(keys, yaml.MappingNode) and joint == ":":
         pairs = [(_plain(key), _plain(value)) for key, value in keys.value]
         inner = None if any(None in pair for pair in pairs) else ",".join(f"{k}={v}" for k, v in pairs)
     else:
         inner = _plain(keys)
-    return None if inner is None or _plain(name) is None else f"{_plain(name)}:{inner}"
+    return None if inner is None or _plain(name) is None else f"{_plain(name)}{joint}{inner}"
 
 
 def _yaml_pairs(path: Path) -> list[tuple[yaml.Node, yaml.Node]]:

@@ -23,9 +23,9 @@ class May(NamedTuple):
 
 
 everything_below = (
-    "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "config", "config_sources",
-    "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server", "sim", "bench",
-    "headlines", "plan", "tune", "fleet",
+    "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "kinds", "config",
+    "config_sources", "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server",
+    "sim", "bench", "headlines", "plan", "tune", "fleet",
 )  # fmt: skip
 web = ("fastapi", "starlette", "pydantic", "pydantic_core", "uvicorn", "h11", "msgspec", "anyio")
 
@@ -35,7 +35,8 @@ import_table = {
     "core": May(),
     "clock": May(),
     "classes": May(("core.slo",)),
-    "config": May(("classes", "core.slo")),
+    "kinds": May(("classes",)),
+    "config": May(("classes", "core.slo", "kinds")),
     "config_sources": May(("config",), ("yaml",)),
     "sizing": May(("config", "core", "spec")),
     "spec": May((), ("safetensors", "gguf")),
@@ -95,6 +96,7 @@ torch_free = (
     "spec",
     "clock",
     "classes",
+    "kinds",
     "config",
     "sizing",
     "profile",

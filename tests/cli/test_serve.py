@@ -18,6 +18,7 @@ from headway.bench.traces import read_trace
 from tests.speaking_model import write_speaking_model
 
 key = "a-key-that-nobody-else-has"
+class_key = "tenant-of-a-class"
 
 
 class Server:
@@ -56,8 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def server(folder: str) -> Iterator[Server]:
     classes = ("--class", "gold:itl=5s", "--class", "chat:ttft=2s", "--default-class", "gold")
-    arguments = ("--served-model-name", "tiny", "--policy", "adaptive", *classes)
-    server = Server(folder, *arguments, HEADWAY_API_KEY=key)
+    arguments = ("--served-model-name", "tiny", "--alias", "later=batch", "--policy", "adaptive", *classes)
+    server = Server(folder, *arguments, HEADWAY_API_KEY=key, HEADWAY_CLASS_KEY=f"{class_key}=interactive")
     yield server
     if server.process.poll() is None:
         server.end()
@@ -93,11 +94,11 @@ def test_the_printed_curl_line_streams_an_answer(server: Server) -> None:
 def test_the_key_is_asked_for_and_stands_on_no_command_line(server: Server) -> None:
     assert httpx.get(f"{server.url}/v1/models").status_code == 401
     listed = httpx.get(f"{server.url}/v1/models", headers={"authorization": f"Bearer {key}"})
-    assert [model["id"] for model in listed.json()["data"]] == ["tiny"]
+    assert [model["id"] for model in listed.json()["data"]] == ["tiny", "later"]
     lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     engines = [line for line in lines if b"headway.cli.engine" in line]
     assert engines
-    assert not [line for line in lines if key.encode() in line]
+    assert not [line for line in lines if key.encode() in line or class_key.encode() in line]
 
 
 def test_the_classes_of_the_command_line_are_served(server: Server) -> None:
@@ -105,6 +106,11 @@ def test_the_classes_of_the_command_line_are_served(server: Server) -> None:
     body = {"prompt": "a", "max_tokens": 2}
     answer = httpx.post(f"{server.url}/v1/completions", json=body, headers=headers, timeout=60)
     assert answer.headers["x-headway-class"] == "gold"
+    by_name = httpx.post(f"{server.url}/v1/completions", json={**body, "model": "later"}, headers=headers)
+    assert by_name.headers["x-headway-class"] == "batch"
+    by_key = {"authorization": f"Bearer {class_key}"}
+    answer = httpx.post(f"{server.url}/v1/completions", json=body, headers=by_key, timeout=60)
+    assert answer.headers["x-headway-class"] == "interactive"
     told = httpx.get(f"{server.url}/v1/slo", headers=headers).json()
     assert told["policy"] == "adaptive"
     targets = {each["name"]: each["targets"] for each in told["classes"]}
@@ -151,5 +157,6 @@ def test_a_signal_ends_it_with_exit_code_0_and_takes_the_engine_along(server: Se
     assert "Traceback" not in stderr
     assert "Fatal" not in stderr
     assert key not in stderr
+    assert class_key not in stderr
     assert children
     assert not any(Path(f"/proc/{child}").exists() for child in children)

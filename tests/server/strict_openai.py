@@ -6,7 +6,7 @@ from openai import BaseModel
 from pydantic import TypeAdapter
 
 documented_extras = {"timings"}  # of ours, on an answer or on a stream's last chunk; and the model card's:
-model_extras = {"max_model_len"}
+model_extras = {"max_model_len", "root"}
 
 
 def strictly(kind: type[BaseModel], json: Any, extras: set[str] = documented_extras) -> BaseModel:

@@ -41,17 +41,35 @@ def test_without_it_everything_else_is_a_401(locked: Server, path: str, given: s
 
 @pytest.fixture(scope="module")
 def keyed() -> Iterator[Server]:
-    with scripted_server({"api_key": key, "tightening_key": "tighter", "admin_key": "master"}) as running:
+    keys = {"api_key": key, "tightening_key": "tighter", "admin_key": "master"}
+    with scripted_server({**keys, "class_keys": {"golden": "chat", "tighter": "chat"}}) as running:
         yield running
 
 
-@pytest.mark.parametrize(("given", "status"), [(key, 400), ("tighter", 200), ("master", 200), ("wrong", 401)])
+@pytest.mark.parametrize(
+    ("given", "status"), [(key, 400), ("golden", 400), ("tighter", 200), ("master", 200), ("wrong", 401)]
+)
 def test_who_may_tighten_a_promise(keyed: Server, given: str, status: int) -> None:
     headers = {"authorization": f"Bearer {given}", "x-slo-ttft-ms": "100"}
     answer = keyed.post("/v1/completions", body, headers=headers)
     assert answer.status_code == status
     if status == 400:
         assert "unless the request has a key that may tighten" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("given", [key, "golden", "tighter"])
+def test_no_key_but_the_admins_changes_anything(keyed: Server, given: str) -> None:
+    answer = keyed.post("/v1/slo", {"policy": "adaptive"}, headers={"authorization": f"Bearer {given}"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "not_admin")
+
+
+def test_without_an_api_key_a_key_with_a_class_locks_nobody_out() -> None:
+    with scripted_server({"class_keys": {"golden": "batch"}}) as server:
+        answers = [
+            server.post("/v1/completions", body, headers={"authorization": f"Bearer {given}"})
+            for given in ("golden", "any")
+        ]
+    assert [answer.headers["x-headway-class"] for answer in answers] == ["batch", "interactive"]
 
 
 def test_without_an_api_key_everyone_may_ask_and_only_the_other_key_tightens() -> None:

@@ -12,13 +12,14 @@ from headway.classes import read_classes, tier_words
 from headway.core.slo import Targets
 from headway.server.errors import ApiError
 from headway.server.schema import Chat, Completion, Generate
-from headway.server.service_class import TIERS, AskedClass, asked_class
+from headway.server.service_class import TIERS, AskedClass, Defaults, asked_class
 from tests.server.scripted_engine import Scripted
 from tests.server.scripted_server import Server, scripted_server
 from tests.server.streams import events_of, open_streams
 from tests.server.strict_openai import strictly
 
 classes = read_classes("gold:ttft=200ms,itl=40ms")
+none = Defaults()
 hello = [{"role": "user", "content": "hello"}]
 
 
@@ -27,10 +28,10 @@ def chat(**fields: Any) -> Chat:
 
 
 def asked(
-    body: Generate, default: str | None = None, *, may_tighten: bool = False, **headers: str
+    body: Generate, defaults: Defaults = none, *, may_tighten: bool = False, **headers: str
 ) -> AskedClass:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return asked_class(body, Headers(named), classes, default, may_tighten=may_tighten)
+    return asked_class(body, Headers(named), classes, defaults, may_tighten=may_tighten)
 
 
 @pytest.mark.parametrize(
@@ -63,11 +64,29 @@ def test_a_completion_without_a_length_is_short() -> None:
     assert asked(Completion.model_validate({"prompt": "a"})).name == "interactive"
 
 
-def test_the_servers_default_comes_after_the_body_and_before_what_is_known_on_arrival() -> None:
-    by_default = asked(chat(stream=True), default="batch")
+def test_defaults_come_after_the_body_and_before_what_is_known_on_arrival() -> None:
+    batch = Defaults(server="batch")
+    by_default = asked(chat(stream=True), batch)
     assert (by_default.name, by_default.tier_of("batch")) == ("batch", "flex")
-    assert asked(chat(service_tier="gold"), default="batch").name == "gold"
-    assert asked(chat(priority=-5), default="batch").name == "chat"
+    assert asked(chat(service_tier="gold"), batch).name == "gold"
+    assert asked(chat(priority=-5), batch).name == "chat"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "name"),
+    [
+        (Defaults("gold", "interactive", "batch"), "gold"),
+        (Defaults(None, "interactive", "batch"), "interactive"),
+        (Defaults("gold", None, "batch"), "gold"),
+        (Defaults(None, None, "batch"), "batch"),
+    ],
+)
+def test_of_the_defaults_the_alias_is_first_then_the_key_then_the_servers(
+    defaults: Defaults, name: str
+) -> None:
+    assert asked(chat(), defaults).name == name
+    assert asked(chat(service_tier="priority"), defaults).name == "chat"
+    assert asked(chat(priority=-1), defaults).name == "chat"
 
 
 def test_an_unknown_tier_is_told_all_names() -> None:
@@ -131,6 +150,48 @@ def test_a_plain_completion_says_it_in_the_header_alone(server: Server) -> None:
     answer = server.post("/v1/completions", {"prompt": "a", "priority": 3})
     assert answer.headers["x-headway-class"] == "batch"
     assert "service_tier" not in answer.json()
+
+
+@pytest.fixture(scope="module")
+def led() -> Iterator[Server]:
+    aliases, keys = {"org/nightly": "batch"}, {"sesame": "interactive", "open": "batch"}
+    settings = {"api_key": "plain", "aliases": aliases, "class_keys": keys, "default_class": "chat"}
+    with scripted_server(settings) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("key", "fields", "name"),
+    [
+        ("plain", {}, "chat"),
+        ("plain", {"model": "byte-model"}, "chat"),
+        ("plain", {"model": "org/nightly"}, "batch"),
+        ("sesame", {}, "interactive"),
+        ("open", {}, "batch"),
+        ("sesame", {"model": "org/nightly"}, "batch"),
+        ("sesame", {"model": "org/nightly", "service_tier": "priority"}, "chat"),
+        ("sesame", {"priority": 1}, "batch"),
+    ],
+)
+def test_a_name_and_a_key_lead_to_a_class(led: Server, key: str, fields: dict[str, Any], name: str) -> None:
+    headers = {"authorization": f"Bearer {key}"}
+    answer = led.post("/v1/completions", {"prompt": "a", **fields}, headers=headers)
+    assert answer.headers["x-headway-class"] == name
+    assert answer.json()["model"] == fields.get("model", "byte-model")
+
+
+def test_an_alias_is_listed_as_the_model_that_it_is(led: Server) -> None:
+    headers = {"authorization": "Bearer plain"}
+    cards = led.get("/v1/models", headers=headers).json()["data"]
+    assert [(card["id"], card["root"]) for card in cards] == [
+        ("byte-model", "byte-model"),
+        ("org/nightly", "byte-model"),
+    ]
+    assert led.get("/v1/models/org/nightly", headers=headers).json() == cards[1]
+    told = led.get("/v1/models/other", headers=headers).json()["error"]["message"]
+    assert told == "the model 'other' is not served here; 'byte-model' or 'org/nightly' is"
+    words = {"model": "org/nightly", "prompt": "a"}
+    assert led.post("/tokenize", words, headers=headers).status_code == 200
 
 
 def test_a_tightening_header_is_a_400(server: Server) -> None:

@@ -1,9 +1,13 @@
 """What a live change may ask for; whatever is wrong is told with its field, before anything is done."""
 
+from dataclasses import replace
+
 import pytest
 
 from headway.classes import most_classes, most_names
 from headway.server.errors import ApiError
+from headway.server.schema import Tune
+from headway.server.tuned import Tuned, asked_for
 from tests.server.tuned_world import World, in_a_world, settings
 
 
@@ -41,6 +45,19 @@ def test_what_is_wrong_is_told_with_its_field_and_changes_nothing(
     assert world.engine.taken == []
     assert world.tuning.in_force == (settings.classes, "stall-free")
     assert world.live is None
+
+
+@pytest.mark.parametrize(
+    ("led", "option"),
+    [
+        ({"aliases": {"nightly": "gold"}}, "--alias nightly"),
+        ({"class_keys": {"geheim": "gold"}}, "a --class-key"),
+    ],
+)
+def test_a_class_that_a_name_or_a_key_leads_to_stays(led: dict[str, dict[str, str]], option: str) -> None:
+    now = Tuned(settings.classes, settings.policy)
+    with pytest.raises(ApiError, match=f"remove: gold is what {option} names, and stays"):
+        asked_for(Tune(remove=["gold"]), now, (), replace(settings, **led))
 
 
 def test_names_of_classes_are_bounded_since_each_stays_in_the_metrics() -> None:

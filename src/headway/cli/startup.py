@@ -56,10 +56,12 @@ def _engine_command(settings: Settings, path: Path) -> list[str]:
 
 def server_settings(settings: Settings) -> ServerSettings:
     return ServerSettings(
-        model=settings.served_model_name or settings.model,
+        model=settings.served_name,
+        aliases=settings.classes_by_alias,
         host=settings.host,
         port=settings.port,
         api_key=settings.api_key,
+        class_keys=settings.classes_by_key,
         tightening_key=settings.tightening_key,
         admin_key=settings.admin_key,
         shutdown_timeout_s=settings.shutdown_timeout,

@@ -14,10 +14,10 @@ from headway.server.answer import EventStream, while_connected, whole
 from headway.server.door import Asked
 from headway.server.generation import Generation
 from headway.server.guard import exchange_ids
-from headway.server.keys import may_tighten
+from headway.server.keys import class_of_key, may_tighten
 from headway.server.openapi import takes
 from headway.server.schema import Chat, Completion, Generate
-from headway.server.service_class import AskedClass, asked_class
+from headway.server.service_class import AskedClass, Defaults, asked_class
 from headway.server.services import Received, Services
 from headway.server.shapes import ChatShape, CompletionShape, Shape
 from headway.server.validation import unknown_fields
@@ -58,8 +58,10 @@ async def _receive(request: Request, services: Services, kind: type[B]) -> Recei
 
 
 def _service_class(request: Request, services: Services, body: Generate) -> AskedClass:
-    classes, default = services.tuning.in_force.classes, services.settings.default_class
-    return asked_class(body, request.headers, classes, default, may_tighten=may_tighten(request))
+    settings, classes = services.settings, services.tuning.in_force.classes
+    alias = settings.aliases.get(body.model or settings.model)
+    defaults = Defaults(alias, class_of_key(request), settings.default_class)
+    return asked_class(body, request.headers, classes, defaults, may_tighten=may_tighten(request))
 
 
 async def _answer(
@@ -99,7 +101,7 @@ def _tell_class(response: Response, asked: str, served: tuple[str, ...]) -> None
 
 
 def _shape(services: Services, body: Generate, asked: Asked, served: str) -> Shape:
-    id, created, model = secrets.token_hex(12), int(time.time()), services.settings.model
+    id, created, model = secrets.token_hex(12), int(time.time()), body.model or services.settings.model
     tokenizer, logprobs = services.door.tokenizer, asked.sampling.logprobs is not None
     if isinstance(body, Chat):
         tier = asked.service_class.tier_of(served)

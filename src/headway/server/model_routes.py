@@ -20,10 +20,11 @@ def model_routes(services: Services) -> APIRouter:
     created = int(time.time())
     tokenizer = services.door.tokenizer
 
-    def card() -> Json:
+    def card(name: str) -> Json:
         facts = services.client.facts
         model: Json = {
-            "id": services.settings.model,
+            "id": name,
+            "root": services.settings.model,
             "object": "model",
             "created": created,
             "owned_by": "headway",
@@ -32,12 +33,12 @@ def model_routes(services: Services) -> APIRouter:
 
     @routes.get("/v1/models")
     async def models() -> Json:
-        return {"object": "list", "data": [card()]}
+        return {"object": "list", "data": [card(name) for name in services.settings.models]}
 
     @routes.get("/v1/models/{name:path}")
     async def model(name: str) -> Json:
         services.require_model(name)
-        return card()
+        return card(name)
 
     @routes.post("/tokenize", openapi_extra=takes(Tokenize))
     async def tokenize(request: Request) -> Response:

@@ -45,15 +45,23 @@ class AskedClass(NamedTuple):
         return _said.get(served, "default")
 
 
+class Defaults(NamedTuple):
+    """The classes of a request that names none; the first that is there holds."""
+
+    alias: str | None = None  # of the model's name that it asks for
+    key: str | None = None  # of the key that it brings
+    server: str | None = None
+
+
 def asked_class(
     body: Generate,
     headers: Headers,
     classes: Mapping[str, ServiceClass],
-    default: str | None,
+    defaults: Defaults,
     *,
     may_tighten: bool = False,
 ) -> AskedClass:
-    """The first that speaks: `service_tier`, `priority`, `default`, and what is known on arrival.
+    """The first that speaks: `service_tier`, `priority`, `defaults`, and what is known on arrival.
 
     Raises ApiError 400.
     """
@@ -67,7 +75,7 @@ def asked_class(
         name, tier = meant, said
     elif body.priority:
         name, tier = _of_priority(body.priority), None
-    elif default is not None:
+    elif (default := next(filter(None, defaults), None)) is not None:
         name, tier = default, None
     else:
         name, tier = _of_arrival(body), "default"

@@ -70,6 +70,7 @@ class Services:
 
     def require_model(self, name: str | None) -> None:
         """Raises ApiError 404. None means the one that is served."""
-        if name is not None and name != self.settings.model:
-            words = f"the model {name[:80]!r} is not served here; {self.settings.model!r} is"
+        models = self.settings.models
+        if name is not None and name not in models:
+            words = f"the model {name[:80]!r} is not served here; {' or '.join(map(repr, models))} is"
             raise ApiError(404, words, param="model", code="model_not_found")

@@ -31,7 +31,7 @@ def asked_for(body: Tune, now: Tuned, known: Collection[str], settings: ServerSe
     if body.policy is not None and body.policy not in settings.policies:
         words = f"{body.policy[:40]!r} is not allowed; it must be one of {', '.join(settings.policies)}"
         raise bad(f"policy: {words}", "policy")
-    left = _left(body.remove or [], now.classes, settings.default_class)
+    left = _left(body.remove or [], now.classes, _led_to(settings))
     try:
         classes = read_classes(body.classes, left)
     except ValueError as error:
@@ -46,8 +46,15 @@ def asked_for(body: Tune, now: Tuned, known: Collection[str], settings: ServerSe
     return Tuned(classes, now.policy if body.policy is None else body.policy)
 
 
+def _led_to(settings: ServerSettings) -> Mapping[str, str]:
+    """The classes that options lead requests to, and one such option."""
+    own = {} if settings.default_class is None else {settings.default_class: "--default-class"}
+    keys = dict.fromkeys(settings.class_keys.values(), "a --class-key")
+    return {**keys, **{name: f"--alias {alias}" for alias, name in settings.aliases.items()}, **own}
+
+
 def _left(
-    names: list[str], classes: Mapping[str, ServiceClass], default: str | None
+    names: list[str], classes: Mapping[str, ServiceClass], led_to: Mapping[str, str]
 ) -> Mapping[str, ServiceClass]:
     """The classes but for those that are removed, which requests can then no longer ask for."""
     for name in names:
@@ -56,8 +63,8 @@ def _left(
         if name in BUILT_IN:
             words = f"{name} is built in and stays: tiers and priorities lead to it; its keys can be changed"
             raise bad(f"remove: {words}", "remove")
-        if name == default:
-            raise bad(f"remove: {name} is what --default-class names, and stays", "remove")
+        if name in led_to:
+            raise bad(f"remove: {name} is what {led_to[name]} names, and stays", "remove")
     return {name: each for name, each in classes.items() if name not in names}
 
 
