@@ -103,7 +103,7 @@ def draw_policy(random: Random):
     if name == "static":
         return name, Static(random.choice([0.0, 0.2]))
     if name == "decode-first":
-        return name, DecodeFirst(random.choice([0.25, 0.5, 0.9]))
+        return name, DecodeFirst()
     return name, POLICIES[name]()
 
 
