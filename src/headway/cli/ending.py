@@ -1,5 +1,6 @@
 """How commands end: a user's mistake is one line on stderr and exit code 2; --json is one last line."""
 
+import asyncio
 import json
 import signal
 from collections.abc import Iterator
@@ -51,6 +52,19 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def sigterm_cancels() -> Iterator[None]:
+    """The task that is in here. An exception out of nowhere could leave a loop waiting for ever."""
+    loop, task, before = asyncio.get_running_loop(), asyncio.current_task(), signal.getsignal(signal.SIGTERM)
+    assert task is not None
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
         signal.signal(signal.SIGTERM, before)
 
 

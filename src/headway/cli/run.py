@@ -12,7 +12,7 @@ import typer
 
 from headway.batch import BadFile, Item, answer_all, read_requests, resume, stays
 from headway.cli import flags
-from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
+from headway.cli.ending import last_line, sigterm_as_ctrl_c, sigterm_cancels, told_plainly
 from headway.cli.startup import Started, server_settings, show_phase, started
 from headway.config import Settings
 from headway.config_sources import load_settings
@@ -95,7 +95,7 @@ def _answer(settings: Settings, items: list[Item], answers: Path) -> End:
             asyncio.run(_all(settings, start, items, out, end.statuses))
     except* EngineGone as gone:
         end = end._replace(stopped=str(gone.exceptions[0]))
-    except* KeyboardInterrupt:
+    except* (KeyboardInterrupt, asyncio.CancelledError):
         end = end._replace(stopped="interrupted", exit_code=interrupted)
     return end
 
@@ -117,11 +117,13 @@ async def _all(
     What names no class is `batch`: nobody waits for a line of a file.
     """
     inside = replace(server_settings(settings), api_key=None, default_class=settings.default_class or "batch")
-    async with application(inside, start.engine, start.tokenizer, start.template, show_phase) as app:
-        with counting("answering", len(items), shown=True) as count:
+    connecting = application(inside, start.engine, start.tokenizer, start.template, show_phase)
+    with sigterm_cancels():
+        async with connecting as app:
+            with counting("answering", len(items), shown=True) as count:
 
-            def told(status: int) -> None:
-                statuses.append(status)
-                count()
+                def told(status: int) -> None:
+                    statuses.append(status)
+                    count()
 
-            await answer_all(app.post, items, out, 4 * settings.max_num_seqs, told)
+                await answer_all(app.post, items, out, 4 * settings.max_num_seqs, told)
