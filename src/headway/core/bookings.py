@@ -4,7 +4,7 @@ How many do come is learned: those who never return keep nobody out for long."""
 from array import array
 from bisect import insort
 from hashlib import sha256
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 booked_share = 0.8  # of the machine's time, for those who were told
@@ -27,7 +27,7 @@ class Bookings:
 
     def book(self, now: float, wait_s: float, level: int, work_s: float, prompt: "array[int]") -> float:
         """In how many seconds to come again, `wait_s` at least: a whole number of them."""
-        ahead_s = self._returning * sum(b.work_s for b in self._due if b.level <= level)
+        ahead_s = self.seconds(level, inf)
         told_s = float(max(1, min(ceil(wait_s + ahead_s / booked_share), longest_wait_s)))
         if len(self._due) < most_booked:
             insort(self._due, Booking(now + told_s, level, work_s, sha256(prompt).digest()))

@@ -52,8 +52,7 @@ class Learned:
         self.steps += 1
         self.last_step_s = step_s
         if self.steps % reviewed_every == 0:
-            bare_s = self.forecast.seconds(bare)
-            self.bare_s += (bare_s - self.bare_s) * (bare_gain if self.bare_s else 1.0)
+            self.bare_s += (self.forecast.seconds(bare) - self.bare_s) * (bare_gain if self.bare_s else 1.0)
             self.infeasible = tuple(pair for name in self.classes for pair in self._infeasible(name))
 
     def _infeasible(self, name: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
-most_considered, patience_s = 128, 30.0  # of those that wait; nobody waits longer without some of each step
+considered, patience_s = 64, 30.0  # of those that wait; nobody waits longer without some of each step
 late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
@@ -59,11 +59,10 @@ class Adaptive(Policy):
 
 def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
     """The most senior; if they are many, as many others not late yet, and the last level's most senior."""
-    half = most_considered // 2
-    others = waiting[half:] if len(waiting) > most_considered else ()
+    others = waiting[considered:] if len(waiting) > 2 * considered else ()
     timely = (s for s in others if now <= s.request.arrival_s + (s.targets.ttft_s or inf))
     last = waiting[bisect_left(waiting, waiting[-1].level, key=lambda s: s.level) :][:1] if others else ()
-    return list(dict.fromkeys((*(waiting[:half] if others else waiting), *islice(timely, half), *last)))
+    return list(dict.fromkeys((*waiting[: len(waiting) - len(others)], *islice(timely, considered), *last)))
 
 
 def _overdue(sequences: list[Sequence], owed: Sequence | None, now: float) -> list[Sequence]:

@@ -39,6 +39,7 @@ class Draft:
         self.loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
         self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
+        self._end_s = inf  # how long it may be for first tokens that it brings: they come at its end
         slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
         self._add_streams(riders, pace_share * slack_s)  # all together, if they cost no promise
         self._bare_s = self._forecast.safe_seconds(self._load)
@@ -80,15 +81,15 @@ class Draft:
         if sequence.first_token_s is None:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
-        # A token comes at the end of its step, not when its work is done.
-        due_s = inf if sequence.missed else due_s - self._fill_s
-        return Job(sequence, due_s, (sequence.remaining - sequence.hits) * self._token_s)
+        work_s = (sequence.remaining - sequence.hits) * self._token_s
+        return Job(sequence, inf if sequence.missed else due_s, work_s)
 
     def add_in_time(self, job: Job) -> None:
         pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
-        at_risk = job.due_s - self._now - job.work_s < self._step_s  # it cannot wait for more slack
+        spare_s = job.due_s - self._now - job.work_s
+        at_risk = spare_s < self._step_s + self._fill_s  # it cannot wait for more slack
         within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
-        self._add_prompt(job.sequence, within_s, pace_share * self._share * pace_s)
+        self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
         """With what the promises leave: the loose streams, then these."""
@@ -96,7 +97,7 @@ class Draft:
         entry_s = min(self._fill_s, rest_share * self._share * self._pace_s)  # the next in time find room
         for job in jobs:
             within_s = self._fill_s if job.sequence.level == self.top else self._rest_s
-            self._add_prompt(job.sequence, within_s, entry_s)
+            self._add_prompt(job, within_s, entry_s)
 
     def add_overdue(self, sequence: Sequence) -> None:
         """Before all others, slack or none, it gets a sixteenth of what they do, or what it was given."""
@@ -112,7 +113,7 @@ class Draft:
         def seconds(count: int) -> float:
             return self._forecast.safe_seconds(self._load.and_load(Load(count, count, contexts[count], 0)))
 
-        fit = bisect_right(range(1, len(streams) + 1), within_s, key=seconds)
+        fit = bisect_right(range(1, len(streams) + 1), min(within_s, self._end_s), key=seconds)
         fit = max(fit, min(len(streams), int(streams is self.loose or not self._load.tokens)))
         self._load = self._load.and_load(Load(fit, fit, contexts[fit], 0))
         self._ranking += [(s, 1) for s in streams[:fit]]
@@ -123,26 +124,27 @@ class Draft:
         rest = [(s, self._view.max_step_tokens) for s in self._view.running if s.id not in ranked]
         return self._ranking, rest
 
-    def _add_prompt(self, sequence: Sequence, within_s: float, decode_s: float) -> None:
+    def _add_prompt(self, job: Job, within_s: float, decode_s: float) -> None:
         """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
+        sequence, within_s = job.sequence, min(within_s, self._end_s)
         room = min(sequence.remaining, self._view.max_step_tokens - self._load.tokens)
         some = min(room, least_chunk)
         fits = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, some)) <= within_s
-        if room <= 0 or (self._load.tokens and not fits):
-            return
-        if sequence.blocks or self._may_enter(sequence, decode_s):
+        if room > 0 and (fits or not self._load.tokens) and self._may_run(sequence, decode_s):
             count = max(self._forecast.most_tokens(self._load, sequence.granted, room, within_s), some)
             self._entering += not sequence.blocks
             self._ranking.append((sequence, count))
             self._load = self._load.and_slice(sequence.granted, count)
+            if count == sequence.remaining and job.due_s > self._now:
+                self._end_s = min(self._end_s, job.due_s - self._now)
 
-    def _may_enter(self, sequence: Sequence, decode_s: float) -> bool:
-        """There is a place for it, and with it a step of decodes alone stays short enough."""
-        if decode_s <= self._closed_s:
+    def _may_run(self, sequence: Sequence, decode_s: float) -> bool:
+        """It does, or there is a place for it, and with it a step of decodes alone stays short enough."""
+        if decode_s <= self._closed_s and not sequence.blocks:
             return False
         running = bisect_right(self._view.running, sequence.level, key=lambda s: s.level)
         many = running + self._entering + 1
-        if many == 1:
+        if sequence.blocks or many == 1:
             return True
         context = self._contexts[running] + sequence.known
         enters = self._forecast.safe_seconds(Load(many, many, context, 0)) <= decode_s
