@@ -11,6 +11,7 @@ from typing import Any
 Row = dict[str, Any]
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "policies-simulated.json"
+BACKGROUND = ROOT / "benchmarks" / "results" / "background-simulated.json"
 PAGE, PICTURE = ROOT / "docs" / "policies-simulated.md", ROOT / "docs" / "policies-simulated.svg"
 
 style = """<style>
@@ -44,6 +45,17 @@ finds. A configuration reads: tokens of a step / sequences.
 
 ![capacity of each policy](policies-simulated.svg)
 
+"""
+background = """
+## A deep queue of batch beside chat
+
+Adaptive; chat at 0.3 and 0.7 of its capacity, the same requests alone and beside batch requests that all
+wait from the start and never run dry; over three seeds. *Busy*: the share of the time in which a step ran.
+*Batch*: prompt and output tokens of completed batch requests, by the second. Made by
+`python benchmarks/background_simulated.py`.
+
+| chat's rate | batch queue | chat's attainment | busy | batch, tokens/s |
+|---|---|--:|---|--:|
 """
 closing = """
 Made by `python benchmarks/policies_simulated.py` from `benchmarks/results/policies-simulated.json`.
@@ -108,10 +120,22 @@ def picture(rows: Sequence[Row]) -> str:
     return "\n".join([opening, style, *parts, "</svg>", ""])
 
 
-def write(rows: Sequence[Row]) -> None:
+def background_line(row: Row) -> str:
+    least, most = row["busy"]
+    return (
+        f"| {row['share']:g}x, {row['rate']:.2f}/s | {'deep' if row['queue'] else 'none'} "
+        f"| {100 * row['attainment']:.2f} % of {row['requests']} | {least:.3f} to {most:.3f} "
+        f"| {row['batch_tok_s']:,.0f} |\n"
+    )
+
+
+def write() -> None:
+    """From what lies in benchmarks/results/."""
+    rows, beside = json.loads(RESULTS.read_text())["rows"], json.loads(BACKGROUND.read_text())
     PICTURE.write_text(picture(rows))
-    PAGE.write_text(introduction + table(rows) + closing)
+    lines = "".join(map(background_line, beside))
+    PAGE.write_text(introduction + table(rows) + closing + background + lines)
 
 
 if __name__ == "__main__":
-    write(json.loads(RESULTS.read_text())["rows"])
+    write()

@@ -131,7 +131,7 @@ def main() -> None:
     known |= {Task(row["workload"], row["policy"]): row for row in rows}
     kept = [known[task] for task in order if task in known]
     RESULTS.write_text(json.dumps({"effort": effort.as_json(), "rows": kept}, indent=1) + "\n")
-    policies_page.write(kept)
+    policies_page.write()
     print(policies_page.table(kept))
 
 

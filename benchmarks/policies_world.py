@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from headway.bench.report import Report
-from headway.bench.workload import CLASSES, WORKLOADS
+from headway.bench.workload import CLASSES, WORKLOADS, Load
 from headway.core.limits import Limits
 from headway.core.memory import paged
 from headway.core.policies import POLICIES, Policy
@@ -88,13 +88,11 @@ def simulated(
     decided: bool = False,
 ) -> Report:
     """`decided`: end as soon as it cannot hold any more."""
-    trial = Trial(
-        WORKLOADS[workload],
-        CLASSES,
-        roofline(MISTRAL_7B, A100_80, PRESENT),
-        paged,
-        effort.window_s,
-        effort.horizon_s,
-    )
     tolerated = 1 - attained if decided else 1.0
-    return simulate(trial, configuration.make(), configuration.limits(), rate, seed, tolerated=tolerated)
+    asked = trial(WORKLOADS[workload], effort)
+    return simulate(asked, configuration.make(), configuration.limits(), rate, seed, tolerated=tolerated)
+
+
+def trial(workload: Load, effort: Effort) -> Trial:
+    cost = roofline(MISTRAL_7B, A100_80, PRESENT)
+    return Trial(workload, CLASSES, cost, paged, effort.window_s, effort.horizon_s)

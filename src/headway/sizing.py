@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headway.config import ConfigError, Settings
-from headway.core.memory import ceil_div
+from headway.rounding import ceil_div
 from headway.spec import ModelSpec
 
 dtype_bytes = 4  # of a weight and of a K or V value: float32

@@ -23,7 +23,7 @@ class May(NamedTuple):
 
 
 everything_below = (
-    "core", "spec", "clock", "hub", "packaged", "batch", "terminal", "classes", "kinds", "config",
+    "core", "spec", "clock", "rounding", "hub", "packaged", "batch", "terminal", "classes", "kinds", "config",
     "config_sources", "sizing", "profile", "model", "kernels", "executors", "text", "metrics", "server",
     "sim", "bench", "headlines", "plan", "tune", "fleet",
 )  # fmt: skip
@@ -34,11 +34,12 @@ import_table = {
     "__init__": May(("llm", "core.types")),
     "core": May(),
     "clock": May(),
+    "rounding": May(),
     "classes": May(("core.slo",)),
     "kinds": May(("classes",)),
     "config": May(("classes", "core.slo", "kinds")),
     "config_sources": May(("config",), ("yaml",)),
-    "sizing": May(("config", "core", "spec")),
+    "sizing": May(("config", "core", "spec", "rounding")),
     "spec": May((), ("safetensors", "gguf")),
     "profile": May(("core.forecast", "core.types", "spec"), ("msgspec",)),
     "hub": May(("packaged", "spec"), ("huggingface_hub",)),
@@ -51,10 +52,13 @@ import_table = {
     "text": May(("spec",), ("tokenizers", "jinja2")),
     "metrics": May(("core.types", "core.slo"), ("prometheus_client",)),
     "server": May(("core.types", "core.slo", "core.ports", "classes", "text", "metrics"), web),
-    "sim": May(("core", "spec", "clock", "profile", "metrics", "bench.workload", "bench.report"), ("yaml",)),
+    "sim": May(
+        ("core", "spec", "clock", "rounding", "profile", "metrics", "bench.workload", "bench.report"),
+        ("yaml",),
+    ),
     "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx", "plotly")),
-    "headlines": May(("sim", "bench", "core", "clock")),
-    "plan": May(("sim", "bench", "core")),
+    "headlines": May(("sim", "bench", "core", "clock", "rounding")),
+    "plan": May(("sim", "bench", "core", "rounding")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
     "build": May(everything_below, ("torch", *web)),
@@ -95,6 +99,7 @@ torch_free = (
     "core",
     "spec",
     "clock",
+    "rounding",
     "classes",
     "kinds",
     "config",

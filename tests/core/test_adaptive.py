@@ -19,7 +19,7 @@ from headway.core.types import (
     Sampling,
     Stepped,
 )
-from tests.core.timed_world import SLOW_CHAT, World, tokens_of
+from tests.core.timed_world import SLOW_CHAT, World, stamps, tokens_of
 
 
 def test_a_step_is_as_long_as_the_tightest_streams_slack_allows():
@@ -49,6 +49,25 @@ def test_a_prompt_that_can_be_in_time_comes_before_an_older_one_that_cannot():
         batch = world.step()
     assert world.now < 1.0
     assert hopeless not in tokens_of(batch) or tokens_of(batch)[hopeless] < 50
+
+
+def test_a_prompt_is_not_given_up_while_it_could_take_all_that_is_left_of_its_time():
+    world = World(SLOW_CHAT, BATCH)
+    for _ in range(3):
+        world.ask("batch", 2000)
+    chat = world.ask("chat", 800)  # 0.84 s at the best rate, and not half as quick beside the others
+    while not stamps(world, chat):
+        world.step()
+    assert stamps(world, chat)[0] <= 1.0
+
+
+def test_a_step_that_brings_a_first_token_ends_when_that_is_due():
+    world = World(SLOW_CHAT, BATCH)
+    world.ask("batch", 2000)
+    chat = world.ask("chat", 100)
+    world.now += 0.85  # its prompt takes 120 ms
+    world.step()
+    assert stamps(world, chat)[0] <= 1.0
 
 
 def test_a_stream_whose_first_token_came_late_keeps_its_pace_beside_batch_prompts():

@@ -7,11 +7,7 @@ import pytest
 
 from headway.core.slo import BATCH, CHAT, INTERACTIVE, ServiceClass
 from headway.core.types import Finished, Stepped, Token
-from tests.core.timed_world import SLOW_CHAT, World
-
-
-def stamps(world: World, id: int) -> list[float]:
-    return [event.at_s for event in world.of(Token) if event.request_id == id]
+from tests.core.timed_world import SLOW_CHAT, World, stamps
 
 
 def widest_gap_s(world: World, id: int) -> float:
@@ -188,3 +184,33 @@ def test_a_step_of_few_tokens_is_not_all_for_who_has_waited_for_too_long():
     chats = [world.ask("chat", 4, max_tokens=20) for _ in range(2)]
     run_until(world, world.now + 4.0)
     assert all(len(stamps(world, chat)) == 20 for chat in chats)
+
+
+def test_a_deep_queue_that_moves_is_not_overdue_however_long_its_requests_have_waited():
+    """Its oldest has always waited for long. To prefer it would take of every promise's slack for ever."""
+    world = World(SLOW_CHAT, BATCH, max_queued=5000)
+    for _ in range(500):
+        world.ask("batch", 400, max_tokens=1)
+    done, asked, gaps = 0, 0, []
+    while world.now < 90.0:
+        while 3.0 * asked <= world.now:
+            chat = world.ask("chat", 300, max_tokens=15)
+            asked += 1
+        world.step()
+        done = sum(e.request_id <= 500 for e in world.of(Finished))
+    assert done > 60
+    for chat in range(501, 500 + asked):
+        came = stamps(world, chat)
+        gaps += [b - a for a, b in pairwise(came)]
+    assert max(gaps) <= 0.1
+
+
+def test_a_level_below_one_that_always_has_work_ends_all_the_same():
+    lowest = ServiceClass(name="lowest", level=20)
+    world = World(SLOW_CHAT, BATCH, lowest, max_queued=5000)
+    asked = [world.ask("lowest", 200, max_tokens=2) for _ in range(3)]
+    world.now += 0.1
+    for _ in range(2000):
+        world.ask("batch", 200, max_tokens=1)
+    run_until(world, 150.0)
+    assert all(len(stamps(world, one)) == 2 for one in asked)

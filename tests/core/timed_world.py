@@ -15,6 +15,7 @@ from headway.core.types import (
     Request,
     Result,
     Sampling,
+    Token,
 )
 
 MACHINE = Profile(
@@ -74,3 +75,8 @@ class World:
 def tokens_of(batch: Batch) -> dict[int, int]:
     """By sequence id, which here is the request's less 1."""
     return {s.id + 1: s.count for s in batch.slices}
+
+
+def stamps(world: World, id: int) -> list[float]:
+    """When its tokens came."""
+    return [event.at_s for event in world.of(Token) if event.request_id == id]

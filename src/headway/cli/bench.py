@@ -21,9 +21,9 @@ from headway.cli import flags
 from headway.cli.ending import last_line, told_plainly
 from headway.config import ConfigError, Settings
 from headway.config_sources import Flag, load_settings
-from headway.core.memory import ceil_div
 from headway.core.types import Event, Finished, Refused, Sampling, Stepped
 from headway.hub import resolve
+from headway.rounding import ceil_div
 from headway.sizing import Facts
 from headway.terminal import counting, fetching, show_table
 

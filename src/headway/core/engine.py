@@ -21,8 +21,7 @@ class Engine:
             pass
 
     def turn(self) -> bool:
-        """Commit what is done, take arrivals, keep the executor full, publish, wait. False: closed.
-        The next batch starts before the last one's tokens go out: the device does not wait for the sink."""
+        """Commit what is done, take arrivals, start the next batch; then publish; wait. False: closed."""
         events: list[Event] = []
         try:
             wake_s = self._step(events)

@@ -26,8 +26,3 @@ MEMORY_RULES: Mapping[str, MemoryRule] = {
     "reserved-request": reserved_request,
     "reserved-context": reserved_context,
 }
-
-
-def ceil_div(amount: int, size: int) -> int:
-    """`amount / size` rounded up."""
-    return -(-amount // size)

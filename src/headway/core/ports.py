@@ -13,7 +13,7 @@ class Clock(Protocol):
 
 class Inbox(Protocol):
     def take(self, now: float) -> Sequence[Letter]:
-        """Every letter that is due, in order; each is given once. Never blocks."""
+        """Letters that are due, in order, each once; of many perhaps only the first. Never blocks."""
 
     def wait(self, until: float | None) -> bool:
         """Return on a letter, the completion of the oldest batch, or at `until` (None: no limit).

@@ -12,7 +12,7 @@ from operator import attrgetter
 
 from headway.core.blocks import BlockPool
 from headway.core.limits import Limits
-from headway.core.memory import MemoryRule, ceil_div
+from headway.core.memory import MemoryRule
 from headway.core.policies.preference import Ranking
 from headway.core.sequence import Sequence
 from headway.core.types import Grown, Joined
@@ -70,7 +70,7 @@ class Residency:
             return None
         shared = self.pool.share(self.look_up(sequence))
         slots = self.memory(sequence.known, sequence.last + 1, limits.max_model_len)
-        fresh = self._take(ceil_div(slots, size) - len(shared), sequence)
+        fresh = self._take(-(-slots // size) - len(shared), sequence)  # rounded up
         if fresh is None:
             self.pool.give(shared)
             return None
@@ -90,7 +90,7 @@ class Residency:
     def grow(self, sequence: Sequence, end: int) -> Grown | None:
         """Blocks for the tokens up to `end`, or None and it keeps what it has."""
         size = self.limits.block_size
-        blocks = self._take(ceil_div(end, size) - len(sequence.blocks), sequence)
+        blocks = self._take(-(-end // size) - len(sequence.blocks), sequence)
         if blocks is None:
             return None
         sequence.blocks += blocks

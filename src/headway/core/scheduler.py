@@ -150,10 +150,9 @@ class Scheduler:
                 residency.preempt(sequence)
         residency.slots_unused -= step.load.tokens
         self.learned.observe(step.load, at_s - start_s)
-        frame = self._frame(step, at_s - start_s, at_s)
         if step.prompt_tokens or residency.waiting:
-            self._admission.observe(frame.step_s, step.prompt_tokens)
-        events.append(frame)
+            self._admission.observe(at_s - start_s, step.prompt_tokens)
+        events.append(self._frame(step, at_s - start_s, at_s))
         self._last_end_s = at_s
         return events
 

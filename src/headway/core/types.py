@@ -1,5 +1,4 @@
-"""What crosses the core's borders: letters in, batches out, results in, events out. Everything
-is frozen or a named tuple; who receives an array does not change it."""
+"""What crosses the core's borders: letters, batches, results, events. Whoever gets an array only reads it."""
 
 from array import array
 from dataclasses import dataclass

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from headway.bench.workload import Arrival
-from headway.core.memory import ceil_div
 from headway.core.slo import BATCH
 from headway.core.types import Batch, Event, Stepped
 from headway.headlines.world import System, block_size, make_engine
+from headway.rounding import ceil_div
 from headway.sim.deployment import Deployment
 from headway.sim.memory import DoesNotFit
 

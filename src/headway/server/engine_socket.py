@@ -30,6 +30,7 @@ from headway.server.wire import (
 log = logging.getLogger("headway.bridge")
 
 unread_bytes = 4 * frame_bytes  # held for an API process that does not read; beyond it the engine ends
+most_taken = 32  # letters between two looks at what the executor has done: a flood holds no stream up
 _read_bytes = 1 << 18
 
 Pulse = Callable[[], Heartbeat]
@@ -126,8 +127,7 @@ class SocketInbox:
 
     def take(self, now: float) -> list[Letter]:
         self._letters += self._bridge.receive()
-        letters = list(self._letters)
-        self._letters.clear()
+        letters = [self._letters.popleft() for _ in range(min(len(self._letters), most_taken))]
         self._beat()
         return letters
 

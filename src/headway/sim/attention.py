@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from math import hypot
 from typing import NamedTuple
 
-from headway.core.memory import ceil_div
 from headway.core.types import Slice
+from headway.rounding import ceil_div
 from headway.sim.devices import Device
 from headway.sim.fits import Generation, processors, short_context
 from headway.sim.layers import Layout

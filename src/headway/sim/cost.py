@@ -21,8 +21,8 @@ all-to-alls a layer stand in place of all-reduces, attention is split by heads, 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from headway.core.memory import ceil_div
 from headway.core.types import Batch, Slice
+from headway.rounding import ceil_div
 from headway.sim.attention import Attention, Count
 from headway.sim.devices import Device
 from headway.sim.fits import Generation

@@ -6,7 +6,7 @@ All seconds are those of one pipeline stage, its layers rounded up, on one of it
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from headway.core.memory import ceil_div
+from headway.rounding import ceil_div
 from headway.sim.devices import Device
 from headway.sim.fits import FAMILIES, Family, Generation, sampler_row_s, sampler_s, whole_tiles, widening
 from headway.sim.interconnect import Link, all_reduce_s, all_to_all_s, send_s

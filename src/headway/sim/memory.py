@@ -1,6 +1,6 @@
 """What a model takes of each GPU's memory, and how many KV blocks that leaves."""
 
-from headway.core.memory import ceil_div
+from headway.rounding import ceil_div
 from headway.sim.devices import Device
 from headway.sim.models import Dimensions, value_bytes
 from headway.sim.precision import Precision

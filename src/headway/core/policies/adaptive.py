@@ -1,7 +1,7 @@
 """The classes' targets drive every step: its length, its order, how many run. It is as long as the tightest
-stream's slack allows, by the forecast. Into it come, in this order, the streams that keep their promise; the
-prompts that can still be in time; what is late and, in turns with it, lower levels, which stay well below. A
-guard on how much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
+stream's slack allows, by the forecast. Into it come the streams that keep their promise; the prompts that can
+still be in time; then what is late and, in turns with it, lower levels, which stay well below. A guard on how
+much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
 
 from bisect import bisect_left
 from collections.abc import Sequence as Ordered
@@ -9,12 +9,12 @@ from itertools import islice
 from math import inf
 
 from headway.core.learned import Learned, tight
-from headway.core.policies.draft import Draft
+from headway.core.policies.draft import Draft, overdue_share
 from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
-considered, patience_s = 64, 30.0  # of those that wait; nobody waits longer without some of each step
+considered, patience_s, most_behind = 64, 30.0, 4096.0  # of those that wait; of one that does; tokens
 late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
@@ -24,6 +24,8 @@ class Adaptive(Policy):
 
     def __init__(self) -> None:
         self._share = most_share  # of a stream's slack that a step may use: the guard
+        self._oldest: tuple[Sequence | None, int] = None, 0  # without a token for longest; what it had left
+        self._behind = 0.0  # tokens: the least for whoever was the oldest, less what they got
         self._seen: dict[str, tuple[int, int]] = {}  # by class: gaps and late ones that the guard has heeded
 
     def rank(self, view: View, now: float) -> Preference:
@@ -38,11 +40,22 @@ class Adaptive(Policy):
         for job in (*aged, *in_time[: len(in_time) - len(lower)]):
             draft.add_in_time(job)
         draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
-        for sequence in _overdue([*draft.loose, *prompts], view.owed, now):
+        for sequence in self._overdue(draft, [*draft.loose, *prompts], view.owed):
             draft.add_overdue(sequence)
         self._review(view.learned, draft.top)
         wake_s = min((s.expires_s for s in waiting if s.expires_s < inf and not s.begun), default=None)
         return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
+
+    def _overdue(self, draft: Draft, found: list[Sequence], owed: Sequence | None) -> list[Sequence]:
+        """For whom others have given up their blocks; and who has been without a token for longest, if for
+        too long, and if those before it, of lower levels, have had less than their share."""
+        oldest, (former, left) = min(found, key=lambda s: s.last_token_s, default=None), self._oldest
+        if oldest is not former:
+            self._behind -= left
+            self._oldest = oldest, oldest.remaining if oldest and oldest.level > draft.top else 0
+        self._behind = max(-most_behind, min(most_behind, self._behind + overdue_share * draft.load.tokens))
+        since_s = draft.now - patience_s if self._behind > 0.0 else -inf
+        return [s for s in found if s is owed or (s is oldest and s.last_token_s < since_s)]
 
     def _review(self, learned: Learned, top: int) -> None:
         """Steps become shorter, and fewer may run, while more gaps are late than should be, whatever the
@@ -63,9 +76,3 @@ def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
     timely = (s for s in others if now <= s.request.arrival_s + (s.targets.ttft_s or inf))
     last = waiting[bisect_left(waiting, waiting[-1].level, key=lambda s: s.level) :][:1] if others else ()
     return list(dict.fromkeys((*waiting[: len(waiting) - len(others)], *islice(timely, considered), *last)))
-
-
-def _overdue(sequences: list[Sequence], owed: Sequence | None, now: float) -> list[Sequence]:
-    """For whom others have given up their blocks; and who has waited longest for a token, if for long."""
-    oldest = min(sequences, key=lambda s: s.last_token_s, default=None)
-    return [s for s in sequences if s is owed or (s is oldest and now - s.last_token_s > patience_s)]

@@ -14,11 +14,12 @@ from headway.core.sequence import Sequence
 from headway.core.slo import first_due_s
 
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
+overdue_share = 0.1  # of all tokens: the least for those that have waited longest, if for long
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
-rest_slack, least_in_time = 0.4, 0.75  # of the slack: for lower levels; for prompts in time, in any case
+rest_slack, least_in_time = 0.35, 0.75  # of the slack: for lower levels; for prompts in time, in any case
 lately_s = 30.0  # a class that had a request since then is reckoned with
 
 
@@ -28,7 +29,7 @@ class Draft:
     the next ones, and *loose* otherwise. The firm ones alone decide how long others' prompts may take."""
 
     def __init__(self, view: View, now: float, share: float) -> None:
-        self._view, self._now, self._share = view, now, max(share, least_in_time)
+        self._view, self.now, self._share = view, now, max(share, least_in_time)
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
@@ -38,11 +39,11 @@ class Draft:
         kept = {s.id for s in (*firm, *riders)}
         self.loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
-        self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
+        self.load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
         self._end_s = inf  # how long it may be for first tokens that it brings: they come at its end
         slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
         self._add_streams(riders, pace_share * slack_s)  # all together, if they cost no promise
-        self._bare_s = self._forecast.safe_seconds(self._load)
+        self._bare_s = self._forecast.safe_seconds(self.load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
         self._step_s = fill_s if slack_s == inf else slack_s
@@ -50,9 +51,9 @@ class Draft:
         self._rest_s = min(self._fill_s, max(rest_slack * share * slack_s, self._floor_s))  # of lower levels
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
-        tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
-        self._token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
-        self._entering, self._closed_s = 0, 0.0  # how many will join; the pace for which nobody else may
+        tokens = self._forecast.most_tokens(self.load, 0, view.max_step_tokens, easy_s) or least_chunk
+        self._token_s = self._forecast.seconds(self.load.and_slice(0, tokens)) / tokens  # of a prompt
+        self._entering, self._closed_s = 0, 0.0  # how many want to join; the pace for which nobody else may
         self._contexts = list(accumulate((s.known for s in view.running), initial=0))
 
     def _slack_s(self, streams: list[Sequence]) -> float:
@@ -61,7 +62,7 @@ class Draft:
         least_s = ((s, tight * bare_s if s.targets.itl_s else bare_s) for s in streams)
         minding = [s for s, own_s in least_s if own_s <= s.due_s - s.last_token_s < inf]
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
-        return min(ends_s, default=inf) - self._now
+        return min(ends_s, default=inf) - self.now
 
     def _arrival_s(self) -> float:
         """The longest step where no stream's slack says otherwise."""
@@ -72,7 +73,7 @@ class Draft:
     def _tightest_pace_s(self) -> float:
         """Of all classes of this level that have lately had requests, whether or not one runs just now."""
         classes, records = self._learned.known, self._learned.records
-        lately = [n for n, record in records.items() if self._now - record.seen_s < lately_s]
+        lately = [n for n, record in records.items() if self.now - record.seen_s < lately_s]
         return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self.top), default=inf)
 
     def job(self, sequence: Sequence) -> Job:
@@ -86,8 +87,7 @@ class Draft:
 
     def add_in_time(self, job: Job) -> None:
         pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
-        spare_s = job.due_s - self._now - job.work_s
-        at_risk = spare_s < self._step_s + self._fill_s  # it cannot wait for more slack
+        at_risk = job.due_s - job.work_s < self.now + self._step_s + self._fill_s  # it cannot wait for slack
         within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
         self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
@@ -100,8 +100,9 @@ class Draft:
             self._add_prompt(job, within_s, entry_s)
 
     def add_overdue(self, sequence: Sequence) -> None:
-        """Before all others, slack or none, it gets a sixteenth of what they do, or what it was given."""
-        most = max(least_chunk, self._load.tokens // 16, *(n for s, n in self._ranking if s is sequence))
+        """Before all others, slack or none, it gets a share of what they do, or what it was given."""
+        given = (count for s, count in self._ranking if s is sequence)
+        most = max(least_chunk, int(overdue_share * self.load.tokens), *given)
         others = [each for each in self._ranking if each[0] is not sequence]
         self._ranking = [(sequence, min(most, max(1, self._view.max_step_tokens // 2))), *others]
 
@@ -111,11 +112,11 @@ class Draft:
         contexts = list(accumulate((s.granted + 1 for s in streams), initial=0))
 
         def seconds(count: int) -> float:
-            return self._forecast.safe_seconds(self._load.and_load(Load(count, count, contexts[count], 0)))
+            return self._forecast.safe_seconds(self.load.and_load(Load(count, count, contexts[count], 0)))
 
         fit = bisect_right(range(1, len(streams) + 1), min(within_s, self._end_s), key=seconds)
-        fit = max(fit, min(len(streams), int(streams is self.loose or not self._load.tokens)))
-        self._load = self._load.and_load(Load(fit, fit, contexts[fit], 0))
+        fit = max(fit, min(len(streams), int(streams is self.loose or not self.load.tokens)))
+        self.load = self.load.and_load(Load(fit, fit, contexts[fit], 0))
         self._ranking += [(s, 1) for s in streams[:fit]]
 
     def alternatives(self) -> tuple[Ranking, ...]:
@@ -127,16 +128,16 @@ class Draft:
     def _add_prompt(self, job: Job, within_s: float, decode_s: float) -> None:
         """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
         sequence, within_s = job.sequence, min(within_s, self._end_s)
-        room = min(sequence.remaining, self._view.max_step_tokens - self._load.tokens)
+        room = min(sequence.remaining, self._view.max_step_tokens - self.load.tokens)
         some = min(room, least_chunk)
-        fits = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, some)) <= within_s
-        if room > 0 and (fits or not self._load.tokens) and self._may_run(sequence, decode_s):
-            count = max(self._forecast.most_tokens(self._load, sequence.granted, room, within_s), some)
+        fits = self._forecast.safe_seconds(self.load.and_slice(sequence.granted, some)) <= within_s
+        if room > 0 and (fits or not self.load.tokens) and self._may_run(sequence, decode_s):
+            count = max(self._forecast.most_tokens(self.load, sequence.granted, room, within_s), some)
             self._entering += not sequence.blocks
             self._ranking.append((sequence, count))
-            self._load = self._load.and_slice(sequence.granted, count)
-            if count == sequence.remaining and job.due_s > self._now:
-                self._end_s = min(self._end_s, job.due_s - self._now)
+            self.load = self.load.and_slice(sequence.granted, count)
+            if count == sequence.remaining and job.due_s > self.now:
+                self._end_s = min(self._end_s, job.due_s - self.now)
 
     def _may_run(self, sequence: Sequence, decode_s: float) -> bool:
         """It does, or there is a place for it, and with it a step of decodes alone stays short enough."""
