@@ -14,7 +14,7 @@ from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
-considered, patience_s, most_behind = 64, 30.0, 4096.0  # of those that wait; of one that does; tokens
+considered, patience_s, most_behind_s = 64, 30.0, 1.0  # of those that wait; of one that does
 late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
@@ -24,8 +24,8 @@ class Adaptive(Policy):
 
     def __init__(self) -> None:
         self._share = most_share  # of a stream's slack that a step may use: the guard
-        self._oldest: tuple[Sequence | None, int] = None, 0  # without a token for longest; what it had left
-        self._behind = 0.0  # tokens: the least for whoever was the oldest, less what they got
+        self._oldest: tuple[Sequence | None, float] = None, 0.0  # without a token for longest; its work
+        self._behind_s = 0.0  # the least for whoever was the oldest, less what they got
         self._seen: dict[str, tuple[int, int]] = {}  # by class: gaps and late ones that the guard has heeded
 
     def rank(self, view: View, now: float) -> Preference:
@@ -47,14 +47,14 @@ class Adaptive(Policy):
         return Preference(draft.alternatives(), view.max_step_tokens, wake_s, expired)
 
     def _overdue(self, draft: Draft, found: list[Sequence], owed: Sequence | None) -> list[Sequence]:
-        """For whom others have given up their blocks; and who has been without a token for longest, if for
-        too long, and if those before it, of lower levels, have had less than their share."""
-        oldest, (former, left) = min(found, key=lambda s: s.last_token_s, default=None), self._oldest
+        """Who is owed room; and who has waited longest, if for too long while lower levels had too little."""
+        oldest, (former, left_s) = min(found, key=lambda s: s.last_token_s, default=None), self._oldest
         if oldest is not former:
-            self._behind -= left
-            self._oldest = oldest, oldest.remaining if oldest and oldest.level > draft.top else 0
-        self._behind = max(-most_behind, min(most_behind, self._behind + overdue_share * draft.load.tokens))
-        since_s = draft.now - patience_s if self._behind > 0.0 else -inf
+            self._behind_s -= left_s
+            self._oldest = oldest, draft.job(oldest).work_s if oldest and oldest.level > draft.top else 0.0
+        behind_s = self._behind_s + overdue_share * draft.load.tokens * draft.token_s
+        self._behind_s = max(-most_behind_s, min(most_behind_s, behind_s))
+        since_s = draft.now - patience_s if behind_s > 0.0 else -inf
         return [s for s in found if s is owed or (s is oldest and s.last_token_s < since_s)]
 
     def _review(self, learned: Learned, top: int) -> None:

@@ -14,7 +14,7 @@ from headway.core.sequence import Sequence
 from headway.core.slo import first_due_s
 
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
-overdue_share = 0.1  # of all tokens: the least for those that have waited longest, if for long
+overdue_share = 0.125  # of all tokens: the least for those that have waited longest, if for long
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
@@ -52,7 +52,7 @@ class Draft:
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self.load, 0, view.max_step_tokens, easy_s) or least_chunk
-        self._token_s = self._forecast.seconds(self.load.and_slice(0, tokens)) / tokens  # of a prompt
+        self.token_s = self._forecast.seconds(self.load.and_slice(0, tokens)) / tokens  # of a prompt
         self._entering, self._closed_s = 0, 0.0  # how many want to join; the pace for which nobody else may
         self._contexts = list(accumulate((s.known for s in view.running), initial=0))
 
@@ -82,7 +82,7 @@ class Draft:
         if sequence.first_token_s is None:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
-        work_s = (sequence.remaining - sequence.hits) * self._token_s
+        work_s = (sequence.remaining - sequence.hits) * self.token_s
         return Job(sequence, inf if sequence.missed else due_s, work_s)
 
     def add_in_time(self, job: Job) -> None:
