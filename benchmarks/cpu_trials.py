@@ -37,6 +37,17 @@ class Wanted(NamedTuple):
         return f"{self.stage}: {self.configuration}, {self.rate:.3f}/s, seed {self.seed}, {self.seconds:g} s"
 
 
+def counted(trial: Callable[[], Row]) -> Row:
+    """The first of some that counts, else the last."""
+    for _ in range(attempts):
+        await_quiet()
+        row = trial()
+        if row["valid"]:
+            break
+        print(f"not counted: {row['cores']}, {row['client']}", flush=True)
+    return row
+
+
 def measure(wanted: Wanted) -> Row:
     """With a server of its own, warmed up. About 10 s longer than its arrivals, 20 s beyond capacity."""
     schedule = mixed(wanted.rate, wanted.seed, wanted.seconds)

@@ -26,6 +26,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from cpu_trials import counted
 from cpu_world import (
     MIX,
     MODEL,
@@ -40,7 +41,7 @@ from cpu_world import (
 from where import where
 
 from headway.bench.load import Asked, Client, Exchange, Played, obeying, play
-from headway.bench.served import Server, await_quiet, disturbance, left_alone, serving, usage
+from headway.bench.served import Server, disturbance, left_alone, serving, usage
 
 RESULTS = Path(__file__).parent / "results" / "overload-cpu.json"
 ADAPTIVE = Configuration("adaptive", 2048, 64)
@@ -52,7 +53,6 @@ refusal_s = 0.05  # a 429 comes within it
 overload_s, calm_s, drain_s = 20.0, 40.0, 12.0
 batch_rate = 5.0  # requests of the deep queue for each second of a trial: more than can be served
 most_named_s = 20.0
-attempts = 3  # at a trial in which the client was the bottleneck, or the machine was not left alone
 
 Row = dict[str, Any]
 
@@ -74,17 +74,6 @@ def overload(capacity: float, seed: int) -> Row:
         cores = disturbance(before, usage(server))
     facts = {"cores": cores, "client": client_json(played), "valid": played.valid and left_alone(cores)}
     return {"seed": seed, **refusals(played.exchanges), **phases(played), **facts}
-
-
-def counted(trial: Callable[[], Row]) -> Row:
-    """The first of some that counts, else the last."""
-    for _ in range(attempts):
-        await_quiet()
-        row = trial()
-        if row["valid"]:
-            break
-        print(f"not counted: {row['cores']}, {row['client']}", flush=True)
-    return row
 
 
 def refusals(exchanges: Sequence[Exchange]) -> Row:

@@ -72,7 +72,8 @@ def test_the_other_measurements_have_sections() -> None:
     itl = {"p50": 0.1, "p95": 0.14, "p99": 0.2, "count": 100}
     chats = {"itl": itl, "itl_max_s": 1.5, "within_target": 7, "of": 8}
     setting = {"policy": "adaptive", "budget": 2048, "max_seqs": 64}
-    trial = {**setting, "long_class": "batch", "chats": chats, "long": {"asked": 4, "begun": 3, "ttft": itl}}
+    long = {"asked": 4, "begun": 3, "ttft": itl}
+    trial = {**setting, "long_class": "batch", "valid": True, "chats": chats, "long": long}
     within = {"0.07": 0.6, "0.1": 0.8, "0.2": 0.96}
     phase = {"steps": 50, "median": 0.05, "p95": None, "within": within}
     waits = {"p50": 0.01, "p95": 0.02, "max": 0.06}

@@ -10,7 +10,7 @@ import pytest
 
 from headway.core.types import Cancel, Logprob, PromptScored, Request, Sampling, Token
 from headway.metrics.ledger import Standing
-from headway.server.engine_socket import Bridge, SocketInbox, SocketSink
+from headway.server.engine_socket import Bridge, SocketInbox, SocketSink, most_taken
 from headway.server.wire import (
     Events,
     Heartbeat,
@@ -54,6 +54,19 @@ def test_letters_are_taken_once_and_in_order(pair: Pair) -> None:
     assert inbox.wait(None)
     assert inbox.take(0.0) == [request, Cancel(7)]
     assert inbox.take(0.0) == []
+
+
+def test_a_flood_is_taken_in_parts_and_nobody_waits_in_between(pair: Pair) -> None:
+    bridge, theirs = pair
+    inbox = SocketInbox(bridge)
+    theirs.sendall(b"".join(to_frame(Withdraw(Cancel(id))) for id in range(3 * most_taken + 1)))
+    taken = []
+    while len(taken) <= 3 * most_taken:
+        assert inbox.wait(None)
+        part = inbox.take(0.0)
+        assert 0 < len(part) <= most_taken
+        taken += part
+    assert taken == [Cancel(id) for id in range(3 * most_taken + 1)]
 
 
 def test_a_letter_in_pieces_waits_for_its_end(pair: Pair) -> None:
