@@ -4,7 +4,8 @@ A100-80, adaptive.
     python benchmarks/background_simulated.py [--processes N]
 
 Chat comes at shares of its capacity, the same requests once alone and once beside a batch queue that never
-empties. Results go to benchmarks/results/, from where `policies_page.py` makes the page in docs/.
+empties; and that queue is run alone. Results go to benchmarks/results/, from where `policies_page.py` makes
+the page in docs/.
 """
 
 import argparse
@@ -23,10 +24,12 @@ import policies_simulated
 from policies_world import DEFAULTS, FULL, trial
 
 from headway.bench.arrivals import at_once
-from headway.bench.workload import WORKLOADS, Arrival, Part, Workload
+from headway.bench.report import report
+from headway.bench.workload import CLASSES, WORKLOADS, Arrival, Load, Part, Workload
 from headway.core.types import Batch
 from headway.sim.executor import Cost
-from headway.sim.simulate import simulate
+from headway.sim.judge import Judge
+from headway.sim.simulate import run
 
 RESULTS = Path(__file__).parent / "results" / "background-simulated.json"
 shares = (0.3, 0.7)  # of chat's capacity
@@ -43,20 +46,20 @@ class Beside:
 
     def arrivals(self, rate: float, seed: int, until_s: float) -> Iterator[Arrival]:
         chat = WORKLOADS["chat"].arrivals(rate, seed, until_s)
-        return merge(self.queue.arrivals(1.0, seed, until_s), chat)
+        return merge(self.queue.arrivals(1.0, seed, until_s), chat, key=lambda arrival: arrival.at_s)
 
 
 class Task(NamedTuple):
-    rate: float
+    rate: float  # of chat; 0: batch alone
     seed: int
     queue: bool
 
 
 class Outcome(NamedTuple):
     met: int
-    requests: int
-    busy: float  # share of the time up to the horizon
-    batch_tokens: int  # completed
+    requests: int  # chat's
+    busy: float  # share of the time until the last that is judged has ended
+    batch_tok_s: float  # completed
 
 
 def outcome(task: Task) -> Outcome:
@@ -68,28 +71,34 @@ def outcome(task: Task) -> Outcome:
         busy_s += step_s
         return step_s
 
-    load = Beside(deep) if task.queue else WORKLOADS["chat"]
-    setup = trial(load, FULL)
+    setup = trial(load_of(task), FULL)
     setup = replace(setup, cost=partial(timed, setup.cost))
+    asked = list(setup.workload.arrivals(task.rate, task.seed, FULL.horizon_s))
+    judge = Judge(asked, CLASSES, FULL.window_s, tolerated=1.0)
     adaptive = DEFAULTS["adaptive"]
-    report = simulate(setup, adaptive.make(), adaptive.limits(), task.rate, task.seed)
-    chat, batch = report.classes["chat"], report.classes.get("batch")
-    batch_tokens = batch.complete_tokens if batch else 0
-    return Outcome(chat.met, chat.requests, busy_s / FULL.horizon_s, batch_tokens)
+    end_s = run(setup, adaptive.make(), adaptive.limits(), asked, task.seed, judge)
+    classes = report(judge.answers(), CLASSES, FULL.window_s).classes
+    met, requests = (classes["chat"].met, classes["chat"].requests) if "chat" in classes else (0, 0)
+    batch_tokens = classes["batch"].complete_tokens if "batch" in classes else 0
+    return Outcome(met, requests, busy_s / end_s, batch_tokens / end_s)
+
+
+def load_of(task: Task) -> Load:
+    if not task.queue:
+        return WORKLOADS["chat"]
+    return Beside(deep) if task.rate else deep
 
 
 def row(share: float, tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> Row:
-    """Over the seeds."""
-    met, requests = (sum(each[i] for each in outcomes) for i in range(2))
-    busy = sorted(each.busy for each in outcomes)
+    """Of each seed."""
     return {
         "share": share,
         "rate": round(tasks[0].rate, 3),
         "queue": tasks[0].queue,
-        "requests": requests,
-        "attainment": round(met / requests, 4),
-        "busy": [round(busy[0], 4), round(busy[-1], 4)],
-        "batch_tok_s": round(mean(each.batch_tokens for each in outcomes) / FULL.horizon_s, 1),
+        "requests": [each.requests for each in outcomes],
+        "met": [each.met for each in outcomes],
+        "busy": [round(each.busy, 4) for each in outcomes],
+        "batch_tok_s": round(mean(each.batch_tok_s for each in outcomes), 1),
     }
 
 
@@ -98,14 +107,12 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     processes = parser.parse_args().processes
     known = policies_simulated.load()[policies_simulated.Task("chat", "adaptive")]
-    worlds = [(share, queue) for share in shares for queue in (False, True)]
-    tasks = [[Task(s * known["capacity"], seed, queue) for seed in FULL.seeds] for s, queue in worlds]
+    worlds = [*((share, queue) for share in shares for queue in (False, True)), (0.0, True)]
     rows = []
     with ProcessPoolExecutor(processes) as pool:
-        for (share, _), group, found in zip(
-            worlds, tasks, [[pool.submit(outcome, task) for task in group] for group in tasks], strict=True
-        ):
-            rows.append(row(share, group, [each.result() for each in found]))
+        for share, queue in worlds:
+            tasks = [Task(share * known["capacity"], seed, queue) for seed in FULL.seeds]
+            rows.append(row(share, tasks, list(pool.map(outcome, tasks))))
             print(json.dumps(rows[-1]), flush=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     policies_page.write()

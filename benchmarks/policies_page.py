@@ -50,12 +50,13 @@ background = """
 ## A deep queue of batch beside chat
 
 Adaptive; chat at 0.3 and 0.7 of its capacity, the same requests alone and beside batch requests that all
-wait from the start and never run dry; over three seeds. *Busy*: the share of the time in which a step ran.
-*Batch*: prompt and output tokens of completed batch requests, by the second. Made by
+wait from the start and never run dry; three seeds, in brackets each by itself. *Busy*: the share of the time
+in which a step ran, the least of the seeds. *Batch*: prompt and output tokens of completed batch requests, by
+the second, and as a share of what the queue gets with nobody beside it. Made by
 `python benchmarks/background_simulated.py`.
 
 | chat's rate | batch queue | chat's attainment | busy | batch, tokens/s |
-|---|---|--:|---|--:|
+|---|---|--:|--:|--:|
 """
 closing = """
 Made by `python benchmarks/policies_simulated.py` from `benchmarks/results/policies-simulated.json`.
@@ -120,20 +121,28 @@ def picture(rows: Sequence[Row]) -> str:
     return "\n".join([opening, style, *parts, "</svg>", ""])
 
 
-def background_line(row: Row) -> str:
-    least, most = row["busy"]
-    return (
-        f"| {row['share']:g}x, {row['rate']:.2f}/s | {'deep' if row['queue'] else 'none'} "
-        f"| {100 * row['attainment']:.2f} % of {row['requests']} | {least:.3f} to {most:.3f} "
-        f"| {row['batch_tok_s']:,.0f} |\n"
-    )
+def background_line(row: Row, alone_tok_s: float) -> str:
+    attained = "-"
+    if row["rate"]:
+        each = ", ".join(f"{100 * m / n:.2f}" for m, n in zip(row["met"], row["requests"], strict=True))
+        attained = f"{100 * sum(row['met']) / sum(row['requests']):.2f} % ({each})"
+    cells = [
+        f"{row['share']:g}x, {row['rate']:.2f}/s" if row["rate"] else "none",
+        "deep" if row["queue"] else "none",
+        attained,
+        f"{min(row['busy']):.3f}",
+        f"{row['batch_tok_s']:,.0f} ({100 * row['batch_tok_s'] / alone_tok_s:.0f} %)"
+        if row["queue"]
+        else "-",
+    ]
+    return f"| {' | '.join(cells)} |\n"
 
 
 def write() -> None:
     """From what lies in benchmarks/results/."""
     rows, beside = json.loads(RESULTS.read_text())["rows"], json.loads(BACKGROUND.read_text())
     PICTURE.write_text(picture(rows))
-    lines = "".join(map(background_line, beside))
+    lines = "".join(background_line(row, beside[-1]["batch_tok_s"]) for row in beside)
     PAGE.write_text(introduction + table(rows) + closing + background + lines)
 
 

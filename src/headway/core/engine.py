@@ -21,7 +21,8 @@ class Engine:
             pass
 
     def turn(self) -> bool:
-        """Commit what is done, take arrivals, start the next batch; then publish; wait. False: closed."""
+        """Commit what is done, take arrivals, fill the executor, and only then publish: it waits for no sink;
+        wait. False: closed."""
         events: list[Event] = []
         try:
             wake_s = self._step(events)

@@ -11,18 +11,8 @@ def paged(known: int, most: int, context: int) -> int:
     return known
 
 
-def reserved_request(known: int, most: int, context: int) -> int:
-    """Room for the longest answer this request may get, from the start."""
-    return most
-
-
-def reserved_context(known: int, most: int, context: int) -> int:
-    """Room for the longest sequence that any request may have, from the start."""
-    return context
-
-
 MEMORY_RULES: Mapping[str, MemoryRule] = {
     "paged": paged,
-    "reserved-request": reserved_request,
-    "reserved-context": reserved_context,
+    "reserved-request": lambda known, most, context: most,  # room for the longest answer this one may get
+    "reserved-context": lambda known, most, context: context,  # for the longest sequence that any may have
 }

@@ -1,4 +1,4 @@
-"""What crosses the core's borders: letters, batches, results, events. Whoever gets an array only reads it."""
+"""What crosses the core's borders, frozen or a named tuple. Whoever gets an array leaves it as it is."""
 
 from array import array
 from dataclasses import dataclass

@@ -3,7 +3,6 @@ stream's slack allows, by the forecast. Into it come the streams that keep their
 still be in time; then what is late and, in turns with it, lower levels, which stay well below. A guard on how
 much of the slack is used, and so on how many run, corrects the forecast by what was measured."""
 
-from bisect import bisect_left
 from collections.abc import Sequence as Ordered
 from itertools import islice
 from math import inf
@@ -14,7 +13,7 @@ from headway.core.policies.preference import Policy, Preference, View, prompting
 from headway.core.policies.urgency import in_order
 from headway.core.sequence import Sequence
 
-considered, patience_s, most_behind_s = 64, 30.0, 1.0  # of those that wait; of one that does
+considered, patience_s, most_behind_s = 64, 30.0, 1.0  # of those that wait; of one; of work owed
 late_share, guard_gain = 0.003, 0.02  # of gaps may be late: short answers have room for none; of slack
 least_share, most_share = 0.5, 0.95  # of a stream's slack; the rest is for what a forecast cannot know
 
@@ -24,8 +23,8 @@ class Adaptive(Policy):
 
     def __init__(self) -> None:
         self._share = most_share  # of a stream's slack that a step may use: the guard
-        self._oldest: tuple[Sequence | None, float] = None, 0.0  # without a token for longest; its work
-        self._behind_s = 0.0  # the least for whoever was the oldest, less what they got
+        self._oldest: tuple[Sequence | None, int] = None, 0  # without a token for longest; its tokens granted
+        self._behind_s = 0.0  # work that those who waited longest are still owed
         self._seen: dict[str, tuple[int, int]] = {}  # by class: gaps and late ones that the guard has heeded
 
     def rank(self, view: View, now: float) -> Preference:
@@ -37,6 +36,7 @@ class Adaptive(Policy):
         aged = [j for j in (*in_time, *late) if j.sequence.aged_s <= now and j.sequence.first_token_s is None]
         in_time, late = ([job for job in group if job not in aged] for group in (in_time, late))
         lower = [job for job in in_time if job.sequence.level > draft.top]
+        draft.crowded = any(job.sequence.level == draft.top for job in late)
         for job in (*aged, *in_time[: len(in_time) - len(lower)]):
             draft.add_in_time(job)
         draft.add_rest((*late, *lower) if view.learned.steps % 2 else (*lower, *late))
@@ -48,11 +48,10 @@ class Adaptive(Policy):
 
     def _overdue(self, draft: Draft, found: list[Sequence], owed: Sequence | None) -> list[Sequence]:
         """Who is owed room; and who has waited longest, if for too long while lower levels had too little."""
-        oldest, (former, left_s) = min(found, key=lambda s: s.last_token_s, default=None), self._oldest
-        if oldest is not former:
-            self._behind_s -= left_s
-            self._oldest = oldest, draft.job(oldest).work_s if oldest and oldest.level > draft.top else 0.0
-        behind_s = self._behind_s + overdue_share * draft.load.tokens * draft.token_s
+        oldest, (former, had) = min(found, key=lambda s: s.last_token_s, default=None), self._oldest
+        got = max(0, former.granted - had) if former and former.level else 0
+        self._oldest = oldest, oldest.granted if oldest else 0
+        behind_s = self._behind_s + overdue_share * draft.seconds - got * draft.token_s
         self._behind_s = max(-most_behind_s, min(most_behind_s, behind_s))
         since_s = draft.now - patience_s if behind_s > 0.0 else -inf
         return [s for s in found if s is owed or (s is oldest and s.last_token_s < since_s)]
@@ -71,8 +70,8 @@ class Adaptive(Policy):
 
 
 def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
-    """The most senior; if they are many, as many others not late yet, and the last level's most senior."""
+    """The most senior; if they are many, as many others not late yet, and who has waited longest."""
     others = waiting[considered:] if len(waiting) > 2 * considered else ()
     timely = (s for s in others if now <= s.request.arrival_s + (s.targets.ttft_s or inf))
-    last = waiting[bisect_left(waiting, waiting[-1].level, key=lambda s: s.level) :][:1] if others else ()
-    return list(dict.fromkeys((*waiting[: len(waiting) - len(others)], *islice(timely, considered), *last)))
+    oldest = (min(others, key=lambda s: s.last_token_s),) if others else ()
+    return list(dict.fromkeys((*waiting[: len(waiting) - len(others)], *islice(timely, considered), *oldest)))

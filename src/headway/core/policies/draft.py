@@ -14,12 +14,12 @@ from headway.core.sequence import Sequence
 from headway.core.slo import first_due_s
 
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
-overdue_share = 0.125  # of all tokens: the least for those that have waited longest, if for long
+overdue_share = 0.075  # of all tokens: the least for those that have waited longest
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
-rest_slack, least_in_time = 0.35, 0.75  # of the slack: for lower levels; for prompts in time, in any case
+rest_slack, least_in_time = 0.3, 0.75  # of the slack: for lower levels; for prompts in time, in any case
 lately_s = 30.0  # a class that had a request since then is reckoned with
 
 
@@ -39,11 +39,12 @@ class Draft:
         kept = {s.id for s in (*firm, *riders)}
         self.loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
-        self.load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
-        self._end_s = inf  # how long it may be for first tokens that it brings: they come at its end
+        self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
+        self.crowded = False  # not all can be in time: long steps for many then, not short ones for one
+        self._end_s = inf  # until the first tokens that this step brings are due
         slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
         self._add_streams(riders, pace_share * slack_s)  # all together, if they cost no promise
-        self._bare_s = self._forecast.safe_seconds(self.load)
+        self._bare_s = self._forecast.safe_seconds(self._load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
         self._step_s = fill_s if slack_s == inf else slack_s
@@ -51,10 +52,14 @@ class Draft:
         self._rest_s = min(self._fill_s, max(rest_slack * share * slack_s, self._floor_s))  # of lower levels
         self._pace_s = self._tightest_pace_s()
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
-        tokens = self._forecast.most_tokens(self.load, 0, view.max_step_tokens, easy_s) or least_chunk
-        self.token_s = self._forecast.seconds(self.load.and_slice(0, tokens)) / tokens  # of a prompt
+        tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
+        self.token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
         self._entering, self._closed_s = 0, 0.0  # how many want to join; the pace for which nobody else may
         self._contexts = list(accumulate((s.known for s in view.running), initial=0))
+
+    @property
+    def seconds(self) -> float:
+        return self._forecast.seconds(self._load)
 
     def _slack_s(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
@@ -83,11 +88,13 @@ class Draft:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
         work_s = (sequence.remaining - sequence.hits) * self.token_s
-        return Job(sequence, inf if sequence.missed else due_s, work_s)
+        end_s = inf if sequence.missed else due_s
+        soon_s = end_s - self._fill_s  # a token comes at its step's end, not when its work is done
+        return Job(sequence, soon_s if self.now + work_s <= soon_s else end_s, work_s, end_s)
 
     def add_in_time(self, job: Job) -> None:
         pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
-        at_risk = job.due_s - job.work_s < self.now + self._step_s + self._fill_s  # it cannot wait for slack
+        at_risk = job.due_s - self.now - job.work_s < self._step_s  # it cannot wait for more slack
         within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
         self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
@@ -102,7 +109,7 @@ class Draft:
     def add_overdue(self, sequence: Sequence) -> None:
         """Before all others, slack or none, it gets a share of what they do, or what it was given."""
         given = (count for s, count in self._ranking if s is sequence)
-        most = max(least_chunk, int(overdue_share * self.load.tokens), *given)
+        most = max(least_chunk, int(overdue_share * self._load.tokens), *given)
         others = [each for each in self._ranking if each[0] is not sequence]
         self._ranking = [(sequence, min(most, max(1, self._view.max_step_tokens // 2))), *others]
 
@@ -112,11 +119,11 @@ class Draft:
         contexts = list(accumulate((s.granted + 1 for s in streams), initial=0))
 
         def seconds(count: int) -> float:
-            return self._forecast.safe_seconds(self.load.and_load(Load(count, count, contexts[count], 0)))
+            return self._forecast.safe_seconds(self._load.and_load(Load(count, count, contexts[count], 0)))
 
         fit = bisect_right(range(1, len(streams) + 1), min(within_s, self._end_s), key=seconds)
-        fit = max(fit, min(len(streams), int(streams is self.loose or not self.load.tokens)))
-        self.load = self.load.and_load(Load(fit, fit, contexts[fit], 0))
+        fit = max(fit, min(len(streams), int(streams is self.loose or not self._load.tokens)))
+        self._load = self._load.and_load(Load(fit, fit, contexts[fit], 0))
         self._ranking += [(s, 1) for s in streams[:fit]]
 
     def alternatives(self) -> tuple[Ranking, ...]:
@@ -128,16 +135,16 @@ class Draft:
     def _add_prompt(self, job: Job, within_s: float, decode_s: float) -> None:
         """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
         sequence, within_s = job.sequence, min(within_s, self._end_s)
-        room = min(sequence.remaining, self._view.max_step_tokens - self.load.tokens)
+        room = min(sequence.remaining, self._view.max_step_tokens - self._load.tokens)
         some = min(room, least_chunk)
-        fits = self._forecast.safe_seconds(self.load.and_slice(sequence.granted, some)) <= within_s
-        if room > 0 and (fits or not self.load.tokens) and self._may_run(sequence, decode_s):
-            count = max(self._forecast.most_tokens(self.load, sequence.granted, room, within_s), some)
+        fits = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, some)) <= within_s
+        if room > 0 and (fits or not self._load.tokens) and self._may_run(sequence, decode_s):
+            count = max(self._forecast.most_tokens(self._load, sequence.granted, room, within_s), some)
             self._entering += not sequence.blocks
             self._ranking.append((sequence, count))
-            self.load = self.load.and_slice(sequence.granted, count)
-            if count == sequence.remaining and job.due_s > self.now:
-                self._end_s = min(self._end_s, job.due_s - self.now)
+            self._load = self._load.and_slice(sequence.granted, count)
+            if count == sequence.remaining and not self.crowded and self.seconds <= job.end_s - self.now:
+                self._end_s = min(self._end_s, job.end_s - self.now)
 
     def _may_run(self, sequence: Sequence, decode_s: float) -> bool:
         """It does, or there is a place for it, and with it a step of decodes alone stays short enough."""

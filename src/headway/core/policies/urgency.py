@@ -8,6 +8,7 @@ never make the next ones hopeless too. Levels come strictly one after another.
 from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import groupby
+from math import inf
 from typing import NamedTuple
 
 from headway.core.sequence import Sequence
@@ -17,8 +18,9 @@ work_share = 0.1  # of the work left, added to the deadline: of two that are due
 
 class Job(NamedTuple):
     sequence: Sequence
-    due_s: float  # when its next token must be there; inf: it has no promise
-    work_s: float  # until that token, if it has the machine's prompt time to itself
+    due_s: float  # when its work must be done, by which it is ranked; inf: it has no promise
+    work_s: float  # until its next token, if it has the machine's prompt time to itself
+    end_s: float = inf  # when that token must be there
 
 
 def in_order(jobs: Iterable[Job], now: float) -> tuple[list[Job], list[Job]]:
