@@ -58,7 +58,7 @@ import_table = {
     ),
     "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx", "plotly")),
     "headlines": May(("sim", "bench", "core", "clock", "rounding")),
-    "plan": May(("sim", "bench", "core", "rounding")),
+    "plan": May(("sim", "bench", "core")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),
     "build": May(everything_below, ("torch", *web)),

@@ -205,32 +205,41 @@ def test_a_deep_queue_that_moves_is_not_overdue_however_long_its_requests_have_w
     assert sum(e.request_id <= 500 for e in world.of(Finished)) * prompt > 20_000
 
 
+class QuickWorld(World):
+    """As on a GPU: a step takes 20 ms, and a tenth of a millisecond a token."""
+
+    @staticmethod
+    def seconds(tokens: int) -> float:
+        return 0.02 + 0.0001 * tokens
+
+
 def test_what_was_done_for_batch_lately_is_no_reason_to_let_it_wait_for_minutes():
     """Decodes take time with few tokens: what batch is owed grows with time."""
-    world = World(SLOW_CHAT, BATCH, max_queued=5000, blocks=4000, max_model_len=16_384)
-    done = [world.ask("batch", 8000, max_tokens=1) for _ in range(2)]
-    run_until(world, 25.0)
-    assert all(stamps(world, one) for one in done)
+    world = QuickWorld(SLOW_CHAT, BATCH, max_queued=5000, blocks=9000, max_model_len=32_768)
+    for _ in range(2):
+        world.ask("chat", 4, max_tokens=2000)
+    done = [world.ask("batch", 30_000, max_tokens=1) for _ in range(3)]
+    while not all(stamps(world, one) for one in done):
+        world.step()
     waits_s, batch = world.now, world.ask("batch", 40, max_tokens=1)
-    while not stamps(world, batch) and world.now < 200.0:
+    while not stamps(world, batch) and world.now < waits_s + 60.0:
         held = [s for s in world.scheduler.residency.running if s.service_class.name == "chat"]
         for _ in range(10 - len(held) - len(world.scheduler.residency.waiting)):
             world.ask("chat", 20, max_tokens=20)
         world.step()
-    assert stamps(world, batch)[0] - waits_s < 60.0
+    assert stamps(world, batch)
 
 
 def test_many_short_prompts_that_cannot_all_be_in_time_do_not_make_steps_short():
     """There is always one that is due just ahead. A step for each would serve a fraction of them."""
-    world = World(SLOW_CHAT, max_seqs=64, max_queued=5000)
-    asked = 0
-    while world.now < 10.0:
-        while 0.02 * asked <= world.now:
-            world.ask("chat", 30, max_tokens=1)
-            asked += 1
+    world = QuickWorld(replace(CHAT, itl_p95_s=None), max_seqs=64, max_queued=5000)
+    asked: dict[int, float] = {}
+    while world.now < 5.0:
+        while len(asked) <= 400 * world.now:
+            asked[world.ask("chat", 20, max_tokens=1)] = world.now
         world.step()
-    served = sum(e.prompt_tokens for e in world.of(Finished))
-    assert served / world.now > 0.85 * 100 / 0.12, "tokens/s, of steps of 100 tokens"
+    in_time = sum(e.at_s <= asked[e.request_id] + 0.3 for e in world.of(Token))
+    assert in_time > 0.7 * len(asked)
 
 
 def test_a_level_between_two_deep_queues_is_seen():
