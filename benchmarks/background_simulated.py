@@ -73,7 +73,7 @@ def outcome(task: Task) -> Outcome:
 
     setup = trial(load_of(task), FULL)
     setup = replace(setup, cost=partial(timed, setup.cost))
-    asked = list(setup.workload.arrivals(task.rate, task.seed, FULL.horizon_s))
+    asked = list(setup.workload.arrivals(task.rate or 1.0, task.seed, FULL.horizon_s))
     judge = Judge(asked, CLASSES, FULL.window_s, tolerated=1.0)
     adaptive = DEFAULTS["adaptive"]
     end_s = run(setup, adaptive.make(), adaptive.limits(), asked, task.seed, judge)

@@ -6,6 +6,7 @@ much of the slack is used, and so on how many run, corrects the forecast by what
 from collections.abc import Sequence as Ordered
 from itertools import islice
 from math import inf
+from operator import attrgetter
 
 from headway.core.learned import Learned, tight
 from headway.core.policies.draft import Draft, overdue_share
@@ -48,7 +49,7 @@ class Adaptive(Policy):
 
     def _overdue(self, draft: Draft, found: list[Sequence], owed: Sequence | None) -> list[Sequence]:
         """Who is owed room; and who has waited longest, if for too long while lower levels had too little."""
-        oldest, (former, had) = min(found, key=lambda s: s.last_token_s, default=None), self._oldest
+        oldest, (former, had) = min(found, key=attrgetter("last_token_s"), default=None), self._oldest
         got = max(0, former.granted - had) if former and former.level else 0
         self._oldest = oldest, oldest.granted if oldest else 0
         behind_s = self._behind_s + overdue_share * draft.seconds - got * draft.token_s
@@ -73,5 +74,5 @@ def _considered(waiting: Ordered[Sequence], now: float) -> list[Sequence]:
     """The most senior; if they are many, as many others not late yet, and who has waited longest."""
     others = waiting[considered:] if len(waiting) > 2 * considered else ()
     timely = (s for s in others if now <= s.request.arrival_s + (s.targets.ttft_s or inf))
-    oldest = (min(others, key=lambda s: s.last_token_s),) if others else ()
+    oldest = (min(others, key=attrgetter("last_token_s")),) if others else ()
     return list(dict.fromkeys((*waiting[: len(waiting) - len(others)], *islice(timely, considered), *oldest)))

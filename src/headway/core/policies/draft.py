@@ -14,7 +14,7 @@ from headway.core.sequence import Sequence
 from headway.core.slo import first_due_s
 
 least_chunk = 4  # tokens of a prompt's slice, unless it has fewer left
-overdue_share = 0.075  # of all tokens: the least for those that have waited longest
+overdue_share = 0.075  # of the time for those that have waited longest, and of a step for one of them
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
