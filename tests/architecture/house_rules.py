@@ -57,7 +57,7 @@ import_table = {
         ("yaml",),
     ),
     "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx", "plotly")),
-    "headlines": May(("sim", "bench", "core", "clock", "rounding")),
+    "headlines": May(("sim", "bench", "core", "classes", "clock", "rounding")),
     "plan": May(("sim", "bench", "core")),
     "tune": May(("sim", "bench", "config")),
     "fleet": May(("server", "config"), ("ray",)),

@@ -142,4 +142,4 @@ def test_the_command_prints_rows_and_one_object() -> None:
 def test_a_letter_that_is_none_is_refused_with_those_that_are() -> None:
     result = headway("headlines", "--only", "A,Z")
     assert result.exit_code == 2
-    assert result.stderr == "headway: --only: 'Z' is no experiment; there are A, B, C, D, E, F, F2\n"
+    assert result.stderr == "headway: --only: 'Z' is no experiment; there are A, B, C, D, E, F, F2, G\n"

@@ -1,4 +1,4 @@
-"""`headway headlines`: published results, run again in simulation."""
+"""`headway headlines`: published results, run again in simulation; and what this machine's engine gives."""
 
 import os
 from typing import Annotated
@@ -8,8 +8,9 @@ from rich.table import Table
 
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
+from headway.cli.measured import serve
 from headway.config import ConfigError
-from headway.headlines.experiments import EXPERIMENTS, in_order, jobs_of, run
+from headway.headlines.experiments import EXPERIMENTS, MEASURED, in_order, jobs_of, run
 from headway.headlines.rows import FULL, QUICK, Row
 from headway.terminal import show_table, telling
 
@@ -19,8 +20,12 @@ def headlines(
         bool, typer.Option("--quick", help="Shorter runs, one seed, chat's lengths alone: minutes.")
     ] = False,
     only: Annotated[
-        str | None, typer.Option(metavar="LETTERS", help="Some of A, B, C, D, E, F, F2, with commas between.")
+        str | None,
+        typer.Option(metavar="LETTERS", help="Some of A, B, C, D, E, F, F2, G, with commas between."),
     ] = None,
+    real: Annotated[
+        bool, typer.Option("--real", help="G too, measured on this machine: ten minutes without other work.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Rerun published results on the simulator: each claim, where it stands, what comes out here.
@@ -29,23 +34,36 @@ def headlines(
     predicted. Half an hour on two cores.
     """
     with told_plainly(as_json=json):
-        jobs = jobs_of(_letters(only), QUICK if quick else FULL)
+        letters, effort = _letters(only, real=real), QUICK if quick else FULL
+        simulated = jobs_of((letter for letter in letters if letter in EXPERIMENTS), effort)
+        measured = [
+            job for letter in letters if letter in MEASURED for job in MEASURED[letter](effort, serve)
+        ]
         with telling() as told:
-            found = {job.label: rows for job, rows in run(jobs, os.cpu_count() or 1, told)}
-    rows = in_order(jobs, found)
+            found = {job.label: rows for job, rows in run(simulated, os.cpu_count() or 1, told)}
+        with telling() as told:
+            found |= {job.label: rows for job, rows in run(measured, 1, told)}
+    rows = in_order([*simulated, *measured], found)
     _show(rows)
     if json:
         last_line({"rows": [row.as_json() for row in rows]})
 
 
-def _letters(only: str | None) -> list[str]:
+def _letters(only: str | None, *, real: bool) -> list[str]:
+    """In the order they are listed in. Raises ConfigError."""
+    known = [*EXPERIMENTS, *MEASURED]
     if only is None:
-        return list(EXPERIMENTS)
+        return known if real else list(EXPERIMENTS)
     asked = {letter.strip().upper() for letter in only.split(",")}
-    unknown = sorted(asked - set(EXPERIMENTS))
+    unknown = sorted(asked - set(known))
     if unknown:
-        raise ConfigError(f"--only: {unknown[0]!r} is no experiment; there are {', '.join(EXPERIMENTS)}")
-    return [letter for letter in EXPERIMENTS if letter in asked]
+        raise ConfigError(f"--only: {unknown[0]!r} is no experiment; there are {', '.join(known)}")
+    measured = ", ".join(letter for letter in MEASURED if letter in asked)
+    if measured and not real:
+        raise ConfigError(f"--only: {measured} is measured on this machine, not simulated; add --real")
+    if real and not measured:
+        raise ConfigError(f"--real: it measures {', '.join(MEASURED)}, which --only leaves out")
+    return [letter for letter in known if letter in asked]
 
 
 def _show(rows: list[Row]) -> None:

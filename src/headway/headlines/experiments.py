@@ -12,6 +12,7 @@ from headway.headlines import (
     e_parallelism,
     f2_shapes,
     f_targets,
+    g_machine,
 )
 from headway.headlines.rows import Effort, Job, Row
 
@@ -24,6 +25,9 @@ EXPERIMENTS: Mapping[str, Callable[[Effort], list[Job]]] = {
     "F": f_targets.jobs,
     "F2": f2_shapes.jobs,
 }
+
+MEASURED: Mapping[str, Callable[[Effort, g_machine.Serve], list[Job]]] = {"G": g_machine.jobs}
+"""Of the real engine on this machine: one job at a time, and nothing else meanwhile."""
 
 Told = Callable[[Sequence[str], int, int], None]  # what runs now, how many jobs are done, of how many
 
