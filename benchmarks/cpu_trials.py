@@ -52,9 +52,9 @@ def measure(wanted: Wanted) -> Row:
     """With a server of its own, warmed up. About 10 s longer than its arrivals, 20 s beyond capacity."""
     schedule = mixed(wanted.rate, wanted.seed, wanted.seconds)
     with serving(MODEL, wanted.configuration.flags()) as server:
-        asyncio.run(play(warm_up(), server.url, 30.0))
+        asyncio.run(play(warm_up(), server.target, 30.0))
         before = usage(server)
-        played = asyncio.run(play(schedule, server.url, wanted.seconds + drain_s))
+        played = asyncio.run(play(schedule, server.target, wanted.seconds + drain_s))
         cores = disturbance(before, usage(server))
         error = server.slo()["forecast_error"]
     return {

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 from headway.bench.arrivals import poisson
 from headway.bench.lengths import LENGTHS, Quantiles
-from headway.bench.load import Asked, Played
+from headway.bench.load import Played
 from headway.bench.report import ClassReport, Percentiles, Report, Seconds, percentile, report
+from headway.bench.wire import Asked
 from headway.classes import read_classes
 from headway.core.slo import ServiceClass
 

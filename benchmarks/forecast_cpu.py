@@ -24,7 +24,8 @@ from typing import Any
 from cpu_world import MODEL, Configuration, client_json, mixed
 from where import where
 
-from headway.bench.load import Client, play
+from headway.bench.client import Client
+from headway.bench.load import play
 from headway.bench.served import (
     Metrics,
     Server,
@@ -131,7 +132,7 @@ def measure(configuration: Configuration, rate: float, seed: int) -> Row:
     most_s = warm_s + judged_s + rest_s + 4 * patience_s
     with serving(MODEL, configuration.flags()) as server:
         watch = Watch(server)
-        played = asyncio.run(play(mixed(rate, seed, most_s), server.url, most_s, beside=watch))
+        played = asyncio.run(play(mixed(rate, seed, most_s), server.target, most_s, beside=watch))
     facts = {**configuration._asdict(), "rate": rate, "seed": seed}
     return {**facts, "phases": watch.found, "taken": dict(watch.cores), "client": client_json(played)}
 

@@ -25,9 +25,11 @@ from cpu_trials import counted
 from cpu_world import MODEL, Configuration, client_json, percentiles_json, prompt, quantiles, warm_up
 from where import where
 
-from headway.bench.load import Asked, Exchange, play
+from headway.bench.client import Exchange
+from headway.bench.load import play
 from headway.bench.report import percentile
 from headway.bench.served import disturbance, left_alone, serving, usage
+from headway.bench.wire import Asked
 
 RESULTS = Path(__file__).parent / "results" / "long-prompts-cpu.json"
 PROMISES = ("chat:ttft=1s,itl=150ms",)
@@ -52,9 +54,9 @@ def schedule(long_class: str, seed: int, seconds: float) -> list[Asked]:
 
 def trial(configuration: Configuration, long_class: str, seed: int, seconds: float) -> dict[str, Any]:
     with serving(MODEL, configuration.flags(PROMISES)) as server:
-        asyncio.run(play(warm_up(), server.url, 30.0))
+        asyncio.run(play(warm_up(), server.target, 30.0))
         before = usage(server)
-        played = asyncio.run(play(schedule(long_class, seed, seconds), server.url, seconds))
+        played = asyncio.run(play(schedule(long_class, seed, seconds), server.target, seconds))
         cores = disturbance(before, usage(server))
         error = server.slo()["forecast_error"]
     is_chat = [exchange.asked.output_tokens == endless for exchange in played.exchanges]

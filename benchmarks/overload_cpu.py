@@ -40,8 +40,10 @@ from cpu_world import (
 )
 from where import where
 
-from headway.bench.load import Asked, Client, Exchange, Played, obeying, play
+from headway.bench.client import Client, Exchange
+from headway.bench.load import Played, obeying, play
 from headway.bench.served import Server, disturbance, left_alone, serving, usage
+from headway.bench.wire import Asked
 
 RESULTS = Path(__file__).parent / "results" / "overload-cpu.json"
 ADAPTIVE = Configuration("adaptive", 2048, 64)
@@ -68,9 +70,9 @@ def overload_schedule(capacity: float, seed: int) -> list[Asked]:
 def overload(capacity: float, seed: int) -> Row:
     schedule = overload_schedule(capacity, seed)
     with serving(MODEL, ADAPTIVE.flags(REFUSING)) as server:
-        asyncio.run(play(warm_up(), server.url, 30.0))
+        asyncio.run(play(warm_up(), server.target, 30.0))
         before, horizon_s = usage(server), overload_s + calm_s + drain_s
-        played = asyncio.run(play(schedule, server.url, horizon_s, way=obeying))
+        played = asyncio.run(play(schedule, server.target, horizon_s, way=obeying))
         cores = disturbance(before, usage(server))
     facts = {"cores": cores, "client": client_json(played), "valid": played.valid and left_alone(cores)}
     return {"seed": seed, **refusals(played.exchanges), **phases(played), **facts}
@@ -83,7 +85,9 @@ def refusals(exchanges: Sequence[Exchange]) -> Row:
         seen.setdefault(id(exchange.asked), []).append(exchange)
     refused = [tries[0] for tries in seen.values() if tries[0].status == 429]
     again = [tries[1] for tries in seen.values() if len(tries) > 1 and tries[1].status is not None]
-    waits_s = [e.first_byte_s - e.sent_s for e in exchanges if e.status == 429 and e.first_byte_s is not None]
+    waits_s = [
+        e.first_byte_s - e.dispatched_s for e in exchanges if e.status == 429 and e.first_byte_s is not None
+    ]
     return {
         "asked": len(seen),
         "refused": len(refused),
@@ -98,7 +102,7 @@ def refusals(exchanges: Sequence[Exchange]) -> Row:
 
 def phases(played: Played) -> Row:
     """The promises of those let in at once, by when they came."""
-    admitted = [e for e in played.exchanges if e.status != 429 and e.sent_s < e.asked.at_s + 0.5]
+    admitted = [e for e in played.exchanges if e.status != 429 and e.dispatched_s < e.asked.at_s + 0.5]
     beyond = replace(played, exchanges=[e for e in admitted if e.asked.at_s < overload_s])
     calm = replace(played, exchanges=[e for e in admitted if e.asked.at_s >= overload_s])
     promised = classes(REFUSING)
@@ -143,7 +147,7 @@ def background(capacity: float, seed: int, seconds: float) -> list[Row]:
 def filled(rate: float, seed: int, seconds: float, *, queue: bool) -> Row:
     """Chats are judged; the device's share of the time until the last one came."""
     with serving(MODEL, ADAPTIVE.flags()) as server:
-        asyncio.run(play(warm_up(), server.url, 30.0))
+        asyncio.run(play(warm_up(), server.target, 30.0))
         busy: list[float] = []
 
         async def watch(client: Client) -> None:
@@ -154,7 +158,7 @@ def filled(rate: float, seed: int, seconds: float, *, queue: bool) -> Row:
 
         schedule = background_schedule(rate, seed, seconds, queue=queue)
         start = usage(server)
-        played = asyncio.run(play(schedule, server.url, seconds + drain_s, beside=watch))
+        played = asyncio.run(play(schedule, server.target, seconds + drain_s, beside=watch))
         cores = disturbance(start, usage(server))
     result = judged(played, seconds, classes()).as_json()
     facts = {"cores": cores, "valid": played.valid and left_alone(cores)}
@@ -173,12 +177,12 @@ def defaults() -> Row:
     sizes = (1000, 2000, 4000, 7000, 100, 100, 100)
     schedule = [Asked(0.5 * i, "chat", prompt(f"default/{i}", n), 16) for i, n in enumerate(sizes)]
     with serving(MODEL, []) as server:
-        played = asyncio.run(play(schedule, server.url, 120.0))
+        played = asyncio.run(play(schedule, server.target, 120.0))
         said = named(server.log.read_text())
         shown = [c["name"] for c in server.slo()["classes"] for _ in c["infeasible"]]
     with serving(MODEL, ["--class", "hurried:itl=2ms"]) as server:
         hurried = [Asked(0.5 * i, "hurried", prompt(f"hurried/{i}", 50), 20) for i in range(20)]
-        asyncio.run(play(hurried, server.url, most_named_s))
+        asyncio.run(play(hurried, server.target, most_named_s))
         said_of_hurried = named(server.log.read_text())
     return {
         "asked": len(sizes),

@@ -68,6 +68,20 @@ def counting(what: str, total: int, *, shown: bool) -> Iterator[Callable[[], Non
 
 
 @contextmanager
+def live_line() -> Iterator[Callable[[str], None]]:
+    """One line that is written anew each time; none where there is no terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+
+        def tell(words: str) -> None:
+            bar.update(task, description=words)
+
+        yield tell
+
+
+@contextmanager
 def telling() -> Iterator[Callable[[Sequence[str], int, int], None]]:
     """A bar for jobs side by side: it is told what runs now, how many are done, of how many. None where there
     is no terminal.

@@ -56,7 +56,9 @@ import_table = {
         ("core", "spec", "clock", "rounding", "profile", "metrics", "bench.workload", "bench.report"),
         ("yaml",),
     ),
-    "bench": May(("core.types", "core.slo", "profile", "metrics"), ("numpy", "httpx", "plotly")),
+    "bench": May(
+        ("core.types", "core.slo", "profile", "metrics"), ("numpy", "httptools", "msgspec", "plotly")
+    ),
     "headlines": May(("sim", "bench", "core", "classes", "clock", "rounding")),
     "plan": May(("sim", "bench", "core")),
     "tune": May(("sim", "bench", "config")),

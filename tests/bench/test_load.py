@@ -1,114 +1,143 @@
-"""The client over HTTP: what it reads from the wire, and when it sends."""
+"""The client, on a clock that moves only while everyone waits: it measures exactly what was scripted."""
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
+from mock_server import Mock
 
-from headway.bench.load import Asked, Played, Reading, obeying, play
+from headway.bench.client import spread
+from headway.bench.load import Played, obeying, play
+from headway.bench.wire import Asked, read_target
+from tests.bench.virtual import InMemory, Line, run
 
-HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-DONE = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
-
-
-def event(tokens: int, text: str = "a", in_engine_s: float | None = None) -> bytes:
-    chunk = {"choices": [{"text": text}], "usage": {"prompt_tokens": 9, "completion_tokens": tokens}}
-    if in_engine_s is not None:
-        chunk["timings"] = {"queue_ms": 0.0, "host_ms": 2.0, "total_ms": 1e3 * in_engine_s + 2.0}
-    data = b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
-    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+target = read_target("http://mock:80", "m")
 
 
-def test_a_stream_is_read_alike_however_it_is_cut() -> None:
-    stream = HEAD + event(1) + b"8\r\n: ping\n\n\r\n" + event(3) + event(4, '"completion_tokens":99') + DONE
-    for piece in (1, 2, 7, 64, len(stream)):
-        reading, seen = Reading(), list[int]()
-        for start in range(0, len(stream), piece):
-            reading.feed(stream[start : start + piece])
-            seen.append(reading.tokens)
-        assert seen == sorted(seen)
-        assert (reading.status, reading.tokens, reading.done, reading.failed) == (200, 4, True, False)
-
-
-def test_the_last_event_tells_how_long_the_engine_took() -> None:
-    reading = Reading()
-    reading.feed(HEAD + event(1, '"timings":{"host_ms":1,"total_ms":9}') + event(2))
-    assert reading.in_engine_s is None
-    reading.feed(event(2, in_engine_s=0.125) + DONE)
-    assert (reading.tokens, reading.in_engine_s) == (2, 0.125)
-
-
-def test_a_refusal_says_when_to_come_again() -> None:
-    reading = Reading()
-    reading.feed(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\ncontent-length: 2\r\n\r\n{}")
-    assert (reading.status, reading.retry_after_s, reading.done) == (429, 7.0, False)
-
-
-def test_an_error_in_mid_stream_is_a_failure() -> None:
-    reading = Reading()
-    reading.feed(HEAD + event(2) + b'20\r\ndata: {"error":{"code":"expired"}}\n\n\r\n' + DONE)
-    assert (reading.tokens, reading.failed) == (2, True)
-
-
-class Scripted:
-    """A server that refuses so many, then gives every request the tokens that it asks for, `gap_s` apart, and
-    says that its engine took `in_engine_s`.
-    """
-
-    def __init__(self, refused: int = 0, gap_s: float = 0.01, in_engine_s: float | None = None) -> None:
-        self.refused, self.gap_s, self.in_engine_s = refused, gap_s, in_engine_s
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-        body = json.loads(await reader.readexactly(length))
-        if self.refused:
-            self.refused -= 1
-            writer.write(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n")
-        else:
-            writer.write(HEAD)
-            for token in range(body["max_tokens"]):
-                await asyncio.sleep(self.gap_s)
-                writer.write(event(token + 1, in_engine_s=self.in_engine_s))
-            writer.write(DONE)
-        writer.close()
-
-    async def play(self, schedule: list[Asked], horizon_s: float, **fields: object) -> Played:
-        server = await asyncio.start_server(self, "127.0.0.1", 0)
-        async with server:
-            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            return await play(schedule, url, horizon_s, **fields)  # type: ignore[arg-type]
-
-
-def asked(at_s: float, output_tokens: int = 3) -> Asked:
+def asked(at_s: float = 0.0, output_tokens: int = 3) -> Asked:
     return Asked(at_s, "chat", [5, 6, 7], output_tokens)
 
 
+def connected(mock: Mock) -> InMemory:
+    async def serve(line: Line) -> None:
+        body = line.request.partition(b"\r\n\r\n")[2]
+        await mock.respond(json.loads(body), line.answer)
+
+    return InMemory(serve)
+
+
+def played(mock: Mock, schedule: list[Asked], horizon_s: float = 100.0, **more: Any) -> Played:
+    return run(play(schedule, target, horizon_s, connect=connected(mock), **more))
+
+
 def test_each_request_is_sent_at_its_time_and_each_token_stamped() -> None:
-    played = asyncio.run(Scripted().play([asked(0.0), asked(0.1), asked(0.1)], 5.0))
-    assert [e.sent_s for e in played.exchanges] == pytest.approx([0.0, 0.1, 0.1], abs=0.08)
-    for exchange in played.exchanges:
-        assert exchange.complete
-        assert len(exchange.stamps) == 3
-        assert exchange.sent_s < exchange.first_byte_s <= exchange.stamps[0] < exchange.stamps[-1]
-        assert exchange.answer.arrival_s == exchange.asked.at_s
-        assert exchange.answer.tokens == 6
+    exchanges = played(Mock(0.25, 0.0625), [asked(0.0), asked(0.5, 4), asked(0.5)]).exchanges
+    assert [e.dispatched_s for e in exchanges] == [e.sent_s for e in exchanges] == [0.0, 0.5, 0.5]
+    assert [e.stamps for e in exchanges] == [
+        [0.25, 0.3125, 0.375],
+        [0.75, 0.8125, 0.875, 0.9375],
+        [0.75, 0.8125, 0.875],
+    ]
+    assert [e.first_byte_s for e in exchanges] == [0.25, 0.75, 0.75]
+    assert [e.ended_s for e in exchanges] == [0.375, 0.9375, 0.875]
+    assert all(e.complete and e.guessed == 0 for e in exchanges)
+    assert [(e.prompt_tokens, e.output_tokens) for e in exchanges] == [(3, 3), (3, 4), (3, 3)]
+    answer = exchanges[1].answer
+    assert (answer.arrival_s, answer.ttft_s, answer.e2e_s, answer.tokens) == (0.5, 0.25, 0.4375, 7)
+
+
+def test_several_tokens_of_an_event_have_its_time_where_the_server_counts_them() -> None:
+    (exchange,) = played(Mock(0.5, 0.25, per_event=2), [asked(output_tokens=5)]).exchanges
+    assert exchange.stamps == [0.5, 0.5, 0.75, 0.75, 1.0]
+    assert exchange.chunks_s == [0.5, 0.75, 1.0]
+
+
+def test_where_it_does_not_they_are_spread_over_its_events_and_that_is_told() -> None:
+    (exchange,) = played(Mock(0.5, 0.25, per_event=2, counts=False), [asked(output_tokens=6)]).exchanges
+    assert exchange.stamps == [0.5, 0.5, 0.75, 0.75, 1.0, 1.0]
+    assert (exchange.guessed, exchange.complete) == (3, True)
+
+
+@pytest.mark.parametrize("tokens", [3, 4, 7, 100])
+def test_tokens_are_spread_evenly_the_first_in_the_first_and_the_last_in_the_last(tokens: int) -> None:
+    found = spread([1.0, 2.0, 3.0], tokens)
+    assert (len(found), found[0], found[-1]) == (tokens, 1.0, 3.0)
+    assert found == sorted(found)
+    each = [found.count(at_s) for at_s in (1.0, 2.0, 3.0)]
+    assert max(each) - min(each) <= 1
+
+
+def test_a_stalled_server_s_delay_is_seen_by_who_was_meant_to_ask_then() -> None:
+    """Open loop: the stall falls on everyone who was due in it. Closed loop: on one, for who waits asks
+    nothing."""
+    stalled = Mock(0.1, 0.0, stall_s=2.0, every_s=10.0)
+    schedule = [asked(0.1 * i, 1) for i in range(400)]
+    open_s = [a.ttft_s for a in played(stalled, schedule).answers]
+    closed_s = [a.ttft_s for a in played(stalled, schedule, at_a_time=1).answers]
+    assert sum(s > 0.5 for s in open_s) == pytest.approx(0.15 * 400, abs=4)
+    assert sum(s > 0.5 for s in closed_s) < 0.015 * 400
+
+
+def test_so_many_at_a_time_are_open_and_each_begins_when_one_has_ended() -> None:
+    exchanges = played(Mock(1.0, 0.0), [asked(99.0, 1) for _ in range(5)], at_a_time=2).exchanges
+    assert [e.dispatched_s for e in exchanges] == pytest.approx([0, 0, 1, 1, 2])
+    assert [e.dispatched_s for e in exchanges] == [e.answer.arrival_s for e in exchanges]
+    assert [e.answer.ttft_s for e in exchanges] == pytest.approx([1.0] * 5)
 
 
 def test_what_is_unfinished_at_the_horizon_is_cut_off_and_counts_as_incomplete() -> None:
-    played = asyncio.run(Scripted(gap_s=0.02).play([asked(0.0), asked(0.0, 1000)], 0.4))
-    short, long = played.answers
+    short, long = played(Mock(0.1, 0.1), [asked(), asked(output_tokens=1000)], 2.05).answers
     assert (short.complete, long.complete) == (True, False)
-    assert 0 < len(long.stamps) < 1000
+    assert len(long.stamps) == 20
 
 
 def test_a_client_that_obeys_comes_again_when_it_was_told_to() -> None:
-    played = asyncio.run(Scripted(refused=1).play([asked(0.0)], 5.0, way=obeying))
-    refused, admitted = played.exchanges
+    refused, admitted = played(Mock(refused=1), [asked()], way=obeying).exchanges
     assert (refused.status, refused.complete, admitted.complete) == (429, False, True)
-    assert admitted.sent_s - refused.sent_s >= 1.0
+    assert admitted.dispatched_s == refused.dispatched_s + 1.0
+
+
+def test_an_answer_that_ends_too_early_is_not_complete() -> None:
+    async def serve(line: Line) -> None:
+        await Mock().respond({"max_tokens": 2, "prompt": [1]}, line.answer)
+
+    (exchange,) = run(play([asked()], target, 9.0, connect=InMemory(serve))).exchanges
+    assert (len(exchange.stamps), exchange.complete) == (2, False)
+
+
+def test_a_server_that_hangs_up_in_mid_answer_is_the_one_that_failed() -> None:
+    async def serve(line: Line) -> None:
+        answer = asyncio.ensure_future(Mock(0.1, 0.1).respond({"max_tokens": 3, "prompt": [1]}, line.answer))
+        await asyncio.sleep(0.25)
+        answer.cancel()
+
+    (exchange,) = run(play([asked()], target, 9.0, connect=InMemory(serve))).exchanges
+    assert (exchange.status, len(exchange.stamps), exchange.complete) == (200, 2, False)
+    assert exchange.error == "the server closed the connection"
+
+
+def test_a_loop_that_is_never_late_makes_a_valid_run() -> None:
+    made = played(Mock(), [asked()])
+    assert made.lag_p99_s == pytest.approx(0.0, abs=1e-12)
+    assert made.valid
+
+
+def test_over_a_socket_it_is_the_same_but_for_the_time_it_takes() -> None:
+    async def main() -> Played:
+        server = await asyncio.start_server(Mock(0.05, 0.02).serve, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await play([asked(), asked(0.1)], read_target(f"http://127.0.0.1:{port}", "m"), 30.0)
+
+    for exchange in asyncio.run(main()).exchanges:
+        assert exchange.complete
+        assert len(exchange.stamps) == 3
+        assert exchange.dispatched_s <= exchange.sent_s < exchange.first_byte_s <= exchange.stamps[0]
+        assert exchange.stamps[-1] - exchange.asked.at_s >= 0.09
 
 
 def test_nobody_there_is_an_answer_that_failed() -> None:
-    played = asyncio.run(play([asked(0.0)], "http://127.0.0.1:9", 2.0))
-    assert [(e.status, e.complete) for e in played.exchanges] == [(None, False)]
+    (exchange,) = asyncio.run(play([asked()], read_target("http://127.0.0.1:9", "m"), 2.0)).exchanges
+    assert (exchange.status, exchange.complete) == (None, False)
+    assert exchange.error.startswith("127.0.0.1:9: ")

@@ -4,11 +4,12 @@ import asyncio
 from statistics import median
 
 import pytest
+from mock_server import Mock
 
-from headway.bench.load import Asked, Exchange
+from headway.bench.client import Exchange
 from headway.bench.served import Usage
 from headway.bench.way import Place, Way, gaps_of, measure_way, quietest, together
-from tests.bench.test_load import Scripted
+from headway.bench.wire import Asked, read_target
 
 
 def exchange(*stamps: float) -> Exchange:
@@ -22,11 +23,12 @@ def test_gaps_count_while_everyone_streams() -> None:
 
 
 async def measured(gap_s: float, in_engine_s: float, step_s: float, max_model_len: int = 2048) -> Way:
-    scripted = Scripted(gap_s=gap_s, in_engine_s=in_engine_s)
-    server = await asyncio.start_server(scripted, "127.0.0.1", 0)
+    mock = Mock(gap_s, gap_s, in_engine_s=in_engine_s)
+    server = await asyncio.start_server(mock.serve, "127.0.0.1", 0)
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        return await measure_way(Place(url, "m", 300, max_model_len, lambda: None), lambda slices: step_s)
+        place = Place(read_target(url, "m"), 300, max_model_len, lambda: None)
+        return await measure_way(place, lambda slices: step_s)
 
 
 def test_a_request_s_way_is_what_its_client_waits_beyond_the_engine_s_account() -> None:
@@ -57,6 +59,6 @@ def test_what_others_disturb_is_made_again_and_the_quietest_counts() -> None:
     async def measure() -> str:
         return next(made)
 
-    place = Place("", "m", 300, 2048, usage)
+    place = Place(read_target("http://nowhere", "m"), 300, 2048, usage)
     assert asyncio.run(quietest(place, measure)) == "b"
     assert len(uses) == 6

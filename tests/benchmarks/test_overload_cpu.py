@@ -6,7 +6,8 @@ import pytest
 from cpu_world import mixed
 from overload_cpu import background_schedule, named, overload_s, overload_schedule, refusals, spread
 
-from headway.bench.load import Asked, Exchange
+from headway.bench.client import Exchange
+from headway.bench.wire import Asked
 
 
 def test_the_load_is_three_times_capacity_and_then_less_than_it() -> None:
@@ -42,7 +43,7 @@ def test_refusals_are_counted_by_who_asked_and_who_came_again() -> None:
 
 
 def exchange(asked: Asked, sent_s: float, status: int, after_s: float, **fields: float) -> Exchange:
-    return Exchange(asked, sent_s, sent_s + after_s, status=status, **fields)  # type: ignore[arg-type]
+    return Exchange(asked, sent_s, sent_s, sent_s + after_s, status=status, **fields)  # type: ignore[arg-type]
 
 
 def test_a_spread_is_the_median_the_nearest_rank_and_the_most() -> None:

@@ -6,7 +6,7 @@ its gaps.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import fsum
 
 import numpy as np
@@ -151,14 +151,21 @@ def _line(answers: Sequence[Answer], targets: Targets) -> ClassReport:
         met_output_tokens=sum(len(a.stamps) for a in met),
         tokens=sum(a.tokens for a in answers),
         complete_tokens=sum(a.tokens for a in complete),
-        ttft=_percentiles([a.ttft_s for a in answers if a.stamps]),
-        itl=_percentiles(np.concatenate([a.gaps_s for a in answers]) if answers else ()),
-        tpot=_percentiles(tpots),
-        e2e=_percentiles([a.e2e_s for a in complete]),
+        ttft=percentiles([a.ttft_s for a in answers if a.stamps]),
+        itl=percentiles(np.concatenate([a.gaps_s for a in answers]) if answers else ()),
+        tpot=percentiles(tpots),
+        e2e=percentiles([a.e2e_s for a in complete]),
     )
 
 
-def _percentiles(values: Sequence[float] | Seconds) -> Percentiles | None:
+def latencies(line: ClassReport) -> dict[str, dict[str, float] | None]:
+    """As numbers under names. None: no request gave such a value."""
+    kinds = {"ttft_s": line.ttft, "tpot_s": line.tpot, "itl_s": line.itl, "e2e_s": line.e2e}
+    return {name: None if found is None else asdict(found) for name, found in kinds.items()}
+
+
+def percentiles(values: Sequence[float] | Seconds) -> Percentiles | None:
+    """None: there are no values."""
     if not len(values):
         return None
     array = np.asarray(values, np.float64)

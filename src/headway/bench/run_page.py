@@ -12,7 +12,7 @@ _latencies = (("TTFT", "ttft_s"), ("TPOT", "tpot_s"), ("ITL", "itl_s"), ("E2E", 
 
 def run_page(title: str, of: str, figures: Figures, timeline: Mapping[str, Sequence[float]]) -> str:
     """`timeline`: by name (at_s, step_s, tokens, sequences, waiting, kv_used) the values of all points."""
-    tables = {"Latencies": _latency_rows(figures), "Promises": _promise_rows(figures)}
+    tables = {"Latencies": latency_rows(figures), "Promises": promise_rows(figures)}
     if figures["usage"]:
         tables["Devices"] = _usage_rows(figures)
     return page(title, of, _top(figures), tables, list(_plots(figures, timeline)))
@@ -32,7 +32,7 @@ def _top(figures: Figures) -> dict[str, str]:
     }
 
 
-def _latency_rows(figures: Figures) -> list[list[str]]:
+def latency_rows(figures: Figures) -> list[list[str]]:
     rows = [["class", "", "mean ms", "p50 ms", "p95 ms", "p99 ms"]]
     for name, line in figures["classes"].items():
         for words, key in _latencies:
@@ -43,7 +43,7 @@ def _latency_rows(figures: Figures) -> list[list[str]]:
     return rows
 
 
-def _promise_rows(figures: Figures) -> list[list[str]]:
+def promise_rows(figures: Figures) -> list[list[str]]:
     rows = [["class", "requests", "incomplete", "met every target", "attainment", "goodput req/s"]]
     for name, line in figures["classes"].items():
         counts = [f"{line[key]:,}" for key in ("requests", "incomplete", "met")]

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 from urllib.request import urlopen
 
+from headway.bench.wire import Target, read_target
+
 EXIT_S, SCRAPE_S = 20.0, 10.0
 most_taken = 0.15  # cores that others may have had of a trial that counts
 look_s, most_wait_s = 5.0, 180.0  # before a trial: so long quiet, or no longer waited for
@@ -36,6 +38,10 @@ class Server:
     pid: int
     model: str  # as clients name it
     kv_tokens: int
+
+    @property
+    def target(self) -> Target:
+        return read_target(self.url, self.model)
 
     def metrics(self) -> "Metrics":
         with urlopen(f"{self.url}/metrics", timeout=SCRAPE_S) as answer:

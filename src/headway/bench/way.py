@@ -15,8 +15,10 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from headway.bench.load import Asked, Client, Exchange, play
+from headway.bench.client import Client, Exchange
+from headway.bench.load import play
 from headway.bench.served import Usage, disturbance, left_alone
+from headway.bench.wire import Asked, Target
 from headway.core.types import Slice
 
 T = TypeVar("T")
@@ -41,8 +43,7 @@ class Way(NamedTuple):
 class Place(NamedTuple):
     """A server that nobody else asks."""
 
-    url: str
-    model: str
+    target: Target
     vocab: int
     max_model_len: int
     usage: Callable[[], Usage | None]  # of the machine's cores
@@ -85,15 +86,15 @@ async def _one_after_another(place: Place, size: int, prompts: "Iterator[array[i
 async def _alone(place: Place, size: int, prompts: "Iterator[array[int]]") -> float:
     """Seconds from sending to the token, less those in the engine."""
     asked = Asked(0.0, "batch", next(prompts)[:size], 1)
-    exchange = await Client(place.url, place.model).send(asked)
-    assert exchange.complete, f"a request for one token was answered with {exchange.status}"
+    exchange = await Client(place.target).send(asked)
+    assert exchange.complete, f"a request for one token was answered with {exchange.status} {exchange.error}"
     assert exchange.in_engine_s is not None
-    return exchange.stamps[0] - exchange.sent_s - exchange.in_engine_s
+    return exchange.stamps[0] - exchange.dispatched_s - exchange.in_engine_s
 
 
 async def _streams(place: Place, size: int, prompts: "Iterator[array[int]]") -> list[Exchange]:
     schedule = [Asked(0.0, "batch", next(prompts)[:short_tokens], answer_tokens) for _ in range(size)]
-    played = await play(schedule, place.url, patience_s, model=place.model)
+    played = await play(schedule, place.target, patience_s)
     assert all(exchange.complete for exchange in played.exchanges), "a stream was not answered"
     return played.exchanges
 

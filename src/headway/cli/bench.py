@@ -1,4 +1,4 @@
-"""`headway bench`: measure an engine.
+"""`headway bench`: measure a server over HTTP, or the engine in this process.
 
 The library is imported when a measurement begins: it brings torch, which the other commands do without.
 """
@@ -11,13 +11,15 @@ from functools import partial
 from os import environ
 from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from typer.core import TyperGroup
 
 from headway.bench.offline import Rates, Run, Workload, measure
 from headway.cli import flags
+from headway.cli.bench_online import online
 from headway.cli.ending import last_line, told_plainly
 from headway.config import ConfigError, Settings
 from headway.config_sources import Flag, load_settings
@@ -30,12 +32,23 @@ from headway.terminal import counting, fetching, show_table
 if TYPE_CHECKING:
     from headway.llm.engine_thread import EngineThread
 
-app = typer.Typer(no_args_is_help=True, help="Measure an engine.")
+
+class UrlIsOnline(TyperGroup):
+    """`headway bench http://...` is `headway bench online http://...`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # of click, which typer has or brings
+        if args and "://" in args[0]:
+            args = ["online", *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(cls=UrlIsOnline, no_args_is_help=True, help="Measure a server, or the engine alone.")
+app.command()(online)
 
 
 @app.callback()
 def group() -> None:
-    """Measure an engine."""
+    """Measure a server, or the engine alone."""
 
 
 @app.command()

@@ -91,7 +91,7 @@ def _over_http(settings: Settings, machine: Machine, vocab: int, step_s: StepSec
     start_s = monotonic()
     with serving(settings.model, (*arithmetic, *classes, "--profile", no_profile)) as server:
         room = Room(server.kv_tokens, server.max_model_len())
-        place = Place(server.url, server.model, vocab, room.max_model_len, partial(usage, server))
+        place = Place(server.target, vocab, room.max_model_len, partial(usage, server))
         way = asyncio.run(measure_way(place, step_s))
     show_phase("asked over HTTP", monotonic() - start_s)
     return Served(*fit_line(way.requests_s), *fit_line(way.gaps_s)), room

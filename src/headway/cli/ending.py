@@ -11,6 +11,7 @@ import typer
 from headway.batch import BadFile
 from headway.bench.fields import BadWorkload
 from headway.bench.served import NotServed
+from headway.bench.wire import BadTarget
 from headway.config import ConfigError
 from headway.hub import ModelNotFound
 from headway.profile.file import BadProfile
@@ -23,6 +24,7 @@ refusals = (
     ConfigError,
     BadFile,
     BadProfile,
+    BadTarget,
     BadWorkload,
     ModelNotFound,
     BadModel,

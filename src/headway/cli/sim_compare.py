@@ -17,10 +17,10 @@ from rich.table import Table
 
 from headway.bench.comparison import Row, Values, capacity_row, rows, shown, values
 from headway.bench.fields import number
-from headway.bench.load import Asked as AskedOverHttp
 from headway.bench.load import Played, play
 from headway.bench.report import Answer, report
 from headway.bench.served import Server, await_quiet, disturbance, left_alone, serving, usage
+from headway.bench.wire import Asked as AskedOverHttp
 from headway.bench.workload import Arrival, prompt_ids
 from headway.cli.sim_own import Own, own_profile, server_flags
 from headway.cli.sim_setup import Asked, Setup, set_up
@@ -202,7 +202,7 @@ class _Real:
             for id, a in enumerate(arrivals)
         ]
         horizon_s = arrivals[-1].at_s + drain_s
-        return asyncio.run(play(schedule, self.server.url, horizon_s, model=self.server.model))
+        return asyncio.run(play(schedule, self.server.target, horizon_s))
 
 
 def _why(run: _Run) -> str:

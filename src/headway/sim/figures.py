@@ -9,7 +9,7 @@ from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
-from headway.bench.report import ClassReport, Percentiles
+from headway.bench.report import ClassReport, latencies
 from headway.sim.observe import Run
 
 Figures = dict[str, Any]
@@ -37,7 +37,7 @@ def figures(run: Run) -> Figures:
         "goodput": report.goodput,
         "goodput_tok_s": report.goodput_tok_s,
         "attainment": report.attainment,
-        **_latencies(run.overall),
+        **latencies(run.overall),
         "classes": {name: _of_class(line, run, name) for name, line in report.classes.items()},
         "busy": totals.busy,
         "preemptions": totals.preemptions,
@@ -67,19 +67,9 @@ def _of_class(line: ClassReport, run: Run, name: str) -> Figures:
         "met": line.met,
         "attainment": line.attainment,
         "goodput": line.met / window_s,
-        **_latencies(line),
+        **latencies(line),
         "spent_s": dict(run.spent_s.get(name, {})),
     }
-
-
-def _latencies(line: ClassReport) -> Figures:
-    kinds: dict[str, Percentiles | None] = {
-        "ttft_s": line.ttft,
-        "tpot_s": line.tpot,
-        "itl_s": line.itl,
-        "e2e_s": line.e2e,
-    }
-    return {name: None if found is None else asdict(found) for name, found in kinds.items()}
 
 
 def together(runs: Sequence[Figures]) -> dict[str, tuple[float, float, float]]:
