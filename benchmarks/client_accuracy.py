@@ -56,7 +56,7 @@ def schedule(rate: float, tokens: int, seconds: float) -> list[Asked]:
 
 def run(url: str, asked: list[Asked], at_a_time: int | None = None) -> tuple[Played, Row]:
     played = asyncio.run(play(asked, read_target(url, "mock"), 120.0, at_a_time=at_a_time))
-    return played, figures(played, BUILT_IN, asked[-1].at_s)
+    return played, figures(played, BUILT_IN)
 
 
 def script(first_s: float, gap_s: float, rate: float, tokens: int) -> Row:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def connected(mock: Mock) -> InMemory:
     return InMemory(serve)
 
 
-def played(mock: Mock, schedule: list[Asked], horizon_s: float = 100.0, **more: Any) -> Played:
+def played(mock: Mock, schedule: Iterable[Asked], horizon_s: float = 100.0, **more: Any) -> Played:
     return run(play(schedule, target, horizon_s, connect=connected(mock), **more))
 
 
@@ -84,6 +85,13 @@ def test_so_many_at_a_time_are_open_and_each_begins_when_one_has_ended() -> None
     assert [e.dispatched_s for e in exchanges] == pytest.approx([0, 0, 1, 1, 2])
     assert [e.dispatched_s for e in exchanges] == [e.answer.arrival_s for e in exchanges]
     assert [e.answer.ttft_s for e in exchanges] == pytest.approx([1.0] * 5)
+
+
+def test_so_many_at_a_time_ask_for_a_time_and_then_let_the_open_ones_end() -> None:
+    endless = (asked(0.0, 1) for _ in iter(int, 1))
+    exchanges = played(Mock(1.0, 0.0), endless, 9.0, at_a_time=2, until_s=2.5).exchanges
+    assert [e.dispatched_s for e in exchanges] == pytest.approx([0, 0, 1, 1, 2, 2])
+    assert all(e.complete for e in exchanges)
 
 
 def test_what_is_unfinished_at_the_horizon_is_cut_off_and_counts_as_incomplete() -> None:

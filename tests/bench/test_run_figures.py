@@ -25,7 +25,7 @@ def failed(at_s: float, status: int | None, error: str = "") -> Exchange:
 
 
 def numbers(*exchanges: Exchange, lag_p99_s: float = 0.001) -> dict[str, object]:
-    return figures(Played(list(exchanges), lag_p99_s, 0.1, 50.0), BUILT_IN, 8.0)
+    return figures(Played(list(exchanges), lag_p99_s, 0.1, 50.0), BUILT_IN)
 
 
 def test_rates_are_over_the_time_until_the_last_answer() -> None:

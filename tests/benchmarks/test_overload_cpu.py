@@ -43,7 +43,8 @@ def test_refusals_are_counted_by_who_asked_and_who_came_again() -> None:
 
 
 def exchange(asked: Asked, sent_s: float, status: int, after_s: float, **fields: float) -> Exchange:
-    return Exchange(asked, sent_s, sent_s, sent_s + after_s, status=status, **fields)  # type: ignore[arg-type]
+    first_byte_s = sent_s + after_s
+    return Exchange(asked, sent_s, sent_s, first_byte_s, status=status, **fields)  # type: ignore[arg-type]
 
 
 def test_a_spread_is_the_median_the_nearest_rank_and_the_most() -> None:

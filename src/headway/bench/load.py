@@ -8,7 +8,7 @@ and told with each run. Knows no promises.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -56,33 +56,34 @@ async def obeying(client: Client, asked: Asked, request: bytes) -> Exchange:
 
 
 async def play(
-    schedule: Sequence[Asked],
+    schedule: Iterable[Asked],
     target: Target,
     horizon_s: float,
     *,
     way: Way = once,
     at_a_time: int | None = None,
+    until_s: float = inf,
     connect: Connect = connect,
     beside: Callable[[Client], Awaitable[object]] | None = None,
     told: Callable[[Client], object] | None = None,
 ) -> Played:
-    """Send them all at their times; or `at_a_time`, in their order, whatever their times. At the horizon,
-    hang up on what is unfinished. Ends early if all is done.
+    """Send them all at their times; or `at_a_time`, in their order, whatever their times, and none after
+    `until_s`; these are drawn as they are needed. At the horizon, hang up on what is unfinished. Ends early
+    if all is done.
 
     `beside` is run along with it and decides, where it is given, when the run ends before the horizon. `told`
     hears from time to time how far it is.
     """
-    requests = [(asked, target.request(asked)) for asked in schedule]
+    requests = ((asked, target.request(asked)) for asked in schedule)
+    open_loop = list(requests) if at_a_time is None else []
     client = Client(target, connect)  # the clock starts when the bodies are there
     cpu_s, lags = time.process_time(), list[float]()
     watches = [asyncio.ensure_future(_watch_lag(lags))]
     if told is not None:
         watches.append(asyncio.ensure_future(_tell(client, told)))
-    waiting = iter(requests)
-    if at_a_time is None:
-        tasks = [asyncio.ensure_future(_at_its_time(client, *each, way)) for each in requests]
-    else:
-        tasks = [asyncio.ensure_future(_one_by_one(client, waiting, way)) for _ in range(at_a_time)]
+    tasks = [asyncio.ensure_future(_at_its_time(client, *each, way)) for each in open_loop]
+    for _ in range(at_a_time or 0):
+        tasks.append(asyncio.ensure_future(_one_by_one(client, requests, way, until_s)))
     extra = [] if beside is None else [asyncio.ensure_future(beside(client))]
     left_s = None if horizon_s == inf else horizon_s - client.now_s
     await asyncio.wait(extra or tasks or watches, timeout=left_s)
@@ -103,9 +104,12 @@ async def _at_its_time(client: Client, asked: Asked, request: bytes, way: Way) -
     await way(client, asked, request)
 
 
-async def _one_by_one(client: Client, waiting: Iterable[tuple[Asked, bytes]], way: Way) -> None:
+async def _one_by_one(
+    client: Client, waiting: Iterator[tuple[Asked, bytes]], way: Way, until_s: float
+) -> None:
     """Of those that wait, the next as soon as the last is answered; that moment is its intended time."""
-    for asked, request in waiting:
+    while client.now_s < until_s and (found := next(waiting, None)) is not None:
+        asked, request = found
         await way(client, replace(asked, at_s=client.now_s), request)
 
 

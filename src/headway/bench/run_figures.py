@@ -17,13 +17,11 @@ from headway.core.slo import ServiceClass
 Figures = dict[str, Any]
 
 
-def figures(played: Played, classes: Mapping[str, ServiceClass], window_s: float) -> Figures:
-    """`window_s`: in which the requests were meant to be sent; rates are over it or, where the answers took
-    longer, until the last of them."""
+def figures(played: Played, classes: Mapping[str, ServiceClass]) -> Figures:
+    """At least one request. Rates are over the time from the start until the last has come and has ended."""
     exchanges = played.exchanges
     answers = played.answers
-    ends = [e.ended_s for e in exchanges if e.ended_s is not None]
-    duration_s = max([window_s, *ends])
+    duration_s = max(max(e.asked.at_s, e.ended_s or 0.0) for e in exchanges)
     found = report(answers, classes, duration_s)
     complete = [e for e in exchanges if e.complete]
     output_tokens = sum(len(e.stamps) for e in exchanges)

@@ -50,7 +50,9 @@ Concurrency = Annotated[
 Requests = Annotated[
     int | None, _option(_load, "So many in all. Default: as many as come in --seconds.", min=1)
 ]
-Seconds = Annotated[float | None, _option(_load, "In which requests come. Default: 60.", min=1.0, max=1e6)]
+Seconds = Annotated[
+    float | None, _option(_load, "In which requests come, or are begun. Default: 60.", min=1.0, max=1e6)
+]
 Ramp = Annotated[
     float, _option(_load, "Seconds in which the rate grows from nothing. Default: 0.", min=0.0, max=1e5)
 ]

@@ -5,13 +5,13 @@ Owns the order: ask what the server is, draw the requests, warm up, play, judge,
 
 import asyncio
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from itertools import islice
+from dataclasses import dataclass, fields
+from itertools import islice, takewhile
 from math import inf, sqrt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 
@@ -35,7 +35,8 @@ from headway.config import ConfigError
 from headway.core.slo import BUILT_IN, ServiceClass
 from headway.terminal import live_line
 
-default_seconds, default_rate, warm_up_seed = 60.0, 1.0, -1
+default_seconds, default_rate = 60.0, 1.0
+warm_up_seed, patience_s = -1, 120.0
 columns = (
     "request", "class", "intended_s", "dispatched_s", "sent_s", "first_byte_s", "first_token_s",
     "last_token_s", "ended_s", "status", "prompt_tokens", "output_tokens", "asked_tokens", "complete", "met",
@@ -48,6 +49,18 @@ class OnlineLoad(AskedLoad):
     @property
     def workload_name(self) -> str:
         return self.workload or SMALL
+
+
+class How(NamedTuple):
+    """A load is played."""
+
+    rate: float | None
+    concurrency: int | None
+    ramp_s: float
+    warm_up: int
+    drain_s: float
+    seed: int
+    text: bool
 
 
 def online(
@@ -81,34 +94,24 @@ def online(
     Open loop: each request is sent at its time, however the server fares, and its latency counts from then;
     --concurrency is the closed loop. Any OpenAI-compatible server will do.
     """
+    text = text or endpoint is Api.CHAT
+    how = How(rate, concurrency, ramp, warm_up, drain, seed, text)
     with told_plainly(as_json=json):
-        text = text or endpoint is Api.CHAT
         if concurrency is not None and (rate is not None or arrivals is not None or ramp):
-            raise ConfigError(
-                "--concurrency: who waits for a place has no rate; leave --rate, --arrivals, --ramp out"
-            )
+            words = "who waits for a place has no rate; leave --rate, --arrivals and --ramp out"
+            raise ConfigError(f"--concurrency: {words}")
         found = probe(url, model=model, api=endpoint, text=text, key=api_key)
         typer.echo(f"headway: {url} serves {found.words}", err=True)
-        judged_by = _classes(classes, found)
-        named = {field.name for field in fields(AskedLoad)} - {"window"}
-        asked = OnlineLoad(
-            **{name: context.params[name] for name in named}, window=seconds or default_seconds
-        )
-        schedule = _schedule(read_load(asked, judged_by), asked, rate, ramp, seed, text)
-        if not schedule:
-            raise ConfigError(f"--seconds {asked.window:g}: nobody asks in that time; raise it, or --rate")
-        played = _played(found, schedule, concurrency, warm_up, drain, text)
-        window_s = schedule[-1].at_s if concurrency is None else played.exchanges[-1].dispatched_s
-        numbers = figures(played, judged_by, window_s)
-        title = f"{found.target.model} at {url}"
+        promised = _classes(classes, found)
+        named = {field.name: context.params.get(field.name) for field in fields(AskedLoad)}
+        asked = OnlineLoad(**named | {"window": seconds or default_seconds})
+        played = _played(found, read_load(asked, promised), asked, how)
+        numbers = figures(played, promised)
         if html is not None:
-            _write(
-                html,
-                "--html",
-                measured_page(title, _of(asked, numbers, concurrency), numbers, played.exchanges),
-            )
+            title, of = f"{found.target.model} at {url}", _of(asked, numbers, concurrency)
+            _write(html, measured_page(title, of, numbers, played.exchanges))
         if csv is not None:
-            _write_csv(csv, played.exchanges, judged_by)
+            _write_csv(csv, played.exchanges, promised)
     _tell(numbers)
     if json:
         what = {"url": url, "model": found.target.model, "dialect": found.words, "seed": seed}
@@ -121,19 +124,28 @@ def _classes(given: Sequence[str] | None, found: Found) -> Mapping[str, ServiceC
         return read_classes(";".join(given or ()), found.classes or BUILT_IN)
 
 
-def _schedule(
-    load: Load, asked: AskedLoad, rate: float | None, ramp_s: float, seed: int, text: bool
-) -> list[Asked]:
+def _played(found: Found, load: Load, asked: AskedLoad, how: How) -> Played:
     own = load.rate if isinstance(load, Trace) and load.rate < inf else default_rate
-    until_s = inf if asked.requests else asked.window or default_seconds
-    arrivals = islice(load.arrivals(rate or own, seed, inf), asked.requests)
-    schedule = []
-    for number, arrival in enumerate(arrivals):
-        at_s = _ramped(arrival.at_s, ramp_s)
-        if at_s >= until_s:
-            break
-        schedule.append(_asked(arrival, number, at_s, seed, text))
-    return schedule
+    rate = how.rate or own
+    before = _asked(load.arrivals(rate, warm_up_seed, inf), how._replace(ramp_s=0.0, seed=warm_up_seed))
+    asyncio.run(play(islice(before, how.warm_up), found.target, patience_s, at_a_time=4))
+    schedule = _asked(load.arrivals(rate, how.seed, inf), how)
+    if how.concurrency is None:
+        return _open(found, _in_time(schedule, asked), how.drain_s)
+    assert asked.window is not None
+    until_s = inf if asked.requests else asked.window
+    return _closed(found, islice(schedule, asked.requests), how.concurrency, until_s, how.drain_s)
+
+
+def _in_time(schedule: Iterable[Asked], asked: AskedLoad) -> list[Asked]:
+    """So many as were asked for, or those of its seconds."""
+    if asked.requests:
+        return list(islice(schedule, asked.requests))
+    until_s = asked.window or default_seconds
+    found = list(takewhile(lambda each: each.at_s < until_s, schedule))
+    if not found:
+        raise ConfigError(f"--seconds {until_s:g}: nobody asks in that time; raise it, or --rate")
+    return found
 
 
 def _ramped(even_s: float, ramp_s: float) -> float:
@@ -141,43 +153,50 @@ def _ramped(even_s: float, ramp_s: float) -> float:
     return even_s + ramp_s / 2 if even_s >= ramp_s / 2 else sqrt(2 * ramp_s * even_s)
 
 
-def _asked(arrival: Arrival, number: int, at_s: float, seed: int, text: bool) -> Asked:
-    draw: Callable[[Arrival, int, int], list[int] | str] = as_text if text else as_ids
-    return Asked(at_s, arrival.service_class, draw(arrival, number, seed), arrival.output_tokens)
+def _asked(arrivals: Iterable[Arrival], how: How) -> Iterator[Asked]:
+    draw: Callable[[Arrival, int, int], list[int] | str] = as_text if how.text else as_ids
+    for number, arrival in enumerate(arrivals):
+        prompt = draw(arrival, number, how.seed)
+        yield Asked(_ramped(arrival.at_s, how.ramp_s), arrival.service_class, prompt, arrival.output_tokens)
 
 
-def _played(
-    found: Found, schedule: Sequence[Asked], concurrency: int | None, warm_up: int, drain_s: float, text: bool
-) -> Played:
-    horizon_s = inf if concurrency is not None else schedule[-1].at_s + drain_s
-    if warm_up:
-        first = [replace(asked, at_s=0.0) for asked in islice(schedule, warm_up)]
-        fresh = [replace(asked, prompt=_other(asked, number, text)) for number, asked in enumerate(first)]
-        asyncio.run(play(fresh, found.target, drain_s or inf, at_a_time=4))
+def _open(found: Found, schedule: Sequence[Asked], drain_s: float) -> Played:
+    total = len(schedule)
     with live_line() as told:
         return asyncio.run(
             play(
-                schedule, found.target, horizon_s, at_a_time=concurrency,
-                told=lambda client: told(_so_far(client, len(schedule))),
+                schedule,
+                found.target,
+                schedule[-1].at_s + drain_s,
+                told=lambda client: told(_so_far(client, f" of {total:,}")),
             )
-        )  # fmt: skip
+        )
 
 
-def _other(asked: Asked, number: int, text: bool) -> list[int] | str:
-    """As long, and with nothing that the server could find again."""
-    length = len(str(asked.prompt).split()) if text else len(asked.prompt)
-    arrival = Arrival(0.0, asked.service_class, length, asked.output_tokens, asked.output_tokens)
-    return as_text(arrival, number, warm_up_seed) if text else as_ids(arrival, number, warm_up_seed)
+def _closed(
+    found: Found, schedule: Iterable[Asked], at_a_time: int, until_s: float, drain_s: float
+) -> Played:
+    with live_line() as told:
+        return asyncio.run(
+            play(
+                schedule,
+                found.target,
+                until_s + drain_s,
+                at_a_time=at_a_time,
+                until_s=until_s,
+                told=lambda client: told(_so_far(client, "")),
+            )
+        )
 
 
-def _so_far(client: Client, total: int) -> str:
+def _so_far(client: Client, of: str) -> str:
     """One line: how far the run is, and the p95 of what has come."""
     sent = client.exchanges
     ended = [e for e in sent if e.ended_s is not None]
     firsts = sorted(e.stamps[0] - e.asked.at_s for e in sent[-1000:] if e.stamps)
     gaps = sorted(b - a for e in sent[-100:] for a, b in zip(e.stamps, e.stamps[1:], strict=False))
     shown = [f"{1e3 * v[int(0.95 * (len(v) - 1))]:,.0f} ms" if v else "-" for v in (firsts, gaps)]
-    counts = f"{client.now_s:.0f} s, {len(ended)} of {total} done, {len(sent) - len(ended)} open"
+    counts = f"{client.now_s:.0f} s, {len(ended):,}{of} done, {len(sent) - len(ended)} open"
     return f"{counts}; p95 of late: first token {shown[0]}, between tokens {shown[1]}"
 
 
@@ -200,8 +219,8 @@ def _tell(numbers: Mapping[str, Any]) -> None:
         typer.echo(f"headway: NOT VALID: this client was {lag_ms:.0f} ms late; ask less of it", err=True)
 
 
-def _write(path: Path, flag: str, page: str) -> None:
-    with _told_where(path, flag):
+def _write(path: Path, page: str) -> None:
+    with _told_where(path, "--html"):
         path.write_text(page)
 
 
