@@ -5,6 +5,7 @@ python benchmarks/policies_cpu_page.py
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -43,8 +44,8 @@ def page(results: dict[str, Row]) -> str:
 # ---- the policies
 
 
-def policies(found: Row) -> str:
-    text = f"""## Goodput beside the best fixed configuration
+def policies(found: Row, title: str = "Goodput beside the best fixed configuration", drawn: str = "") -> str:
+    text = f"""## {title}
 
 Requests per second that met every target of their class (batch has none: those that ended), in trials of
 {found["seconds"]:g} s of arrivals, each with a server of its own; what has not ended 12 s later is missed.
@@ -52,9 +53,7 @@ Requests per second that met every target of their class (batch has none: those 
 The policies took turns; in a round all were asked for the same. Median (least to most) over the rounds.
 Trials that were not valid and do not count: {found["not_valid"]}. {measured(found["where"])}
 
-![goodput of each policy](policies-cpu.svg)
-
-"""
+{drawn}"""
     text += heading("rate", "policy", "goodput", "chat", "interactive", "batch tokens")
     for line in found["compared"]:
         shares = [share(line["attainment"].get(name)) for name in ("chat", "interactive")]
@@ -253,6 +252,9 @@ def share(value: float | None) -> str:
 
 sections: dict[str, Callable[[Row], str]] = {
     "policies-cpu": policies,
+    "policies-cpu-all": partial(
+        policies, title="Every policy", drawn="![goodput of each policy](policies-cpu.svg)\n\n"
+    ),
     "long-prompts-cpu": long_prompts,
     "forecast-cpu": forecast,
     "overload-cpu": overload,
@@ -262,10 +264,11 @@ sections: dict[str, Callable[[Row], str]] = {
 def main() -> None:
     paths = {name: RESULTS / f"{name}.json" for name in sections}
     results = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
-    if "compared" not in results.get("policies-cpu", {}):
-        results.pop("policies-cpu", None)  # a search alone is no comparison
-    else:
-        PICTURE.write_text(picture(results["policies-cpu"]["compared"]))
+    for name in ("policies-cpu", "policies-cpu-all"):
+        if "compared" not in results.get(name, {}):
+            results.pop(name, None)  # a search alone is no comparison
+    if "policies-cpu-all" in results:
+        PICTURE.write_text(picture(results["policies-cpu-all"]["compared"]))
     PAGE.write_text(page(results))
 
 

@@ -57,7 +57,7 @@ import_table = {
         ("yaml",),
     ),
     "bench": May(
-        ("core.types", "core.slo", "profile", "metrics"), ("numpy", "httptools", "msgspec", "plotly")
+        ("core.types", "core.slo", "profile", "metrics"), ("numpy", "httptools", "kneed", "msgspec", "plotly")
     ),
     "headlines": May(("sim", "bench", "core", "classes", "clock", "rounding")),
     "plan": May(("sim", "bench", "core")),

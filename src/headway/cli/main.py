@@ -9,6 +9,7 @@ from headway.cli.plan import plan
 from headway.cli.run import run
 from headway.cli.serve import serve
 from headway.cli.sim import sim
+from headway.cli.sweep import sweep_command
 from headway.cli.version import version
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.command(rich_help_panel="Answer")(serve)
 app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
+app.command("sweep", rich_help_panel="Measure")(sweep_command)
 app.command(rich_help_panel="Measure")(calibrate)
 app.command(rich_help_panel="Measure")(sim)
 app.command(rich_help_panel="Measure")(plan)
