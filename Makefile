@@ -7,7 +7,7 @@ WORKERS ?= 2
 
 bin := .venv/bin
 # Tests run side by side, so each gets one thread; the API keys and settings of whoever runs them stay out.
-pytest := env -u HEADWAY_API_KEY -u HEADWAY_ADMIN_KEY -u HEADWAY_TIGHTENING_KEY -u HEADWAY_CONFIG OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) --dist loadfile
+pytest := env -u HEADWAY_API_KEY -u HEADWAY_ADMIN_KEY -u HEADWAY_TIGHTENING_KEY -u HEADWAY_CONFIG OMP_NUM_THREADS=1 $(bin)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What is built at installation: when one of these changes, it is built anew.
 # So it is when a compiler has come, or gone.

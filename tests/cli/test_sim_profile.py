@@ -115,8 +115,11 @@ def test_a_comparison_needs_a_profile_of_this_model_on_this_machine(folder: str,
 
 @pytest.mark.slow
 def test_a_tiny_model_is_calibrated_and_then_real_stands_beside_simulated(
-    folder: str, tmp_path: Path
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for tries in ("sim_compare.most_tries", "sim_compare.most_wait_s"):  # the other tests disturb every one
+        monkeypatch.setattr(f"headway.cli.{tries}", 1)
+    monkeypatch.setattr("headway.bench.way.attempts", 1)
     calibrate = ("calibrate", folder, "--seconds", "3", "--kv-cache-memory", "16MiB", "--json")
     last_line(headway(*calibrate, cache=tmp_path))
     load = (
