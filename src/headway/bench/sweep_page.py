@@ -28,7 +28,8 @@ def _plots(swept: Swept, unit: str) -> Iterator[Plot]:
     yield Plot(
         "Throughput and first tokens", unit, "output tok/s",
         [line("output tok/s", loads, rates), line("p95 TTFT", loads, waits_ms, yaxis="y2")],
-        yaxis2=second, margin={"l": 60, "r": 70, "t": 20, "b": 45}, xaxis={"type": "category", "title": {"text": unit}},
+        yaxis2=second, margin={"l": 60, "r": 70, "t": 20, "b": 45},
+        xaxis={"type": "category", "title": {"text": unit}},
     )  # fmt: skip
     target_ms, half = 1e3 * swept.target_s, max(rates) / 2
     curve = line("loads", rates, waits_ms, text=loads, textposition="top left") | {
