@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable
+from math import inf
 from typing import Any
 
 import pytest
@@ -123,6 +124,14 @@ def test_a_server_that_hangs_up_in_mid_answer_is_the_one_that_failed() -> None:
     (exchange,) = run(play([asked()], target, 9.0, connect=InMemory(serve))).exchanges
     assert (exchange.status, len(exchange.stamps), exchange.complete) == (200, 2, False)
     assert exchange.error == "the server closed the connection"
+
+
+def test_a_server_that_says_nothing_more_is_given_up() -> None:
+    silent, slow = Mock(first_s=0.5, gap_s=700.0), Mock(first_s=0.5, gap_s=500.0)
+    (exchange,) = played(silent, [asked()], inf, at_a_time=1).exchanges
+    assert (exchange.complete, exchange.error) == (False, "the server was silent for 600 s")
+    assert exchange.ended_s == pytest.approx(600.5)
+    assert played(slow, [asked()], inf, at_a_time=1).exchanges[0].complete
 
 
 def test_a_loop_that_is_never_late_makes_a_valid_run() -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from headway.bench.report import Answer
 from headway.bench.wire import Asked, Reading, Target
 
+silence_s = 600.0  # from a server that takes a connection, or has taken it: then it is given up
+
 Connect = Callable[[Target, Callable[[], asyncio.Protocol]], Awaitable[object]]
 
 
@@ -50,15 +52,17 @@ class _Connection(asyncio.Protocol):
         self._now = now
         self._reading = Reading()
         self._transport: asyncio.Transport | None = None
+        self.heard_s = now()  # when it was last heard of
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # which asyncio types too widely
-        self._exchange.sent_s = self._now()
+        self._exchange.sent_s = self.heard_s = self._now()
         transport.write(self._request)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         now, exchange, reading = self._now(), self._exchange, self._reading
+        self.heard_s = now
         if exchange.first_byte_s is None:
             exchange.first_byte_s = now
         reading.feed(data)
@@ -76,9 +80,9 @@ class _Connection(asyncio.Protocol):
         self._end()
 
     def hang_up(self) -> None:
+        self._end()
         if self._transport is not None:
             self._transport.abort()
-        self._end()
 
     def _end(self) -> None:
         """Once, whoever hung up."""
@@ -129,8 +133,13 @@ class Client:
         body = request or self.target.request(asked)
         connection = _Connection(exchange, body, self.target.dialect.lengths, lambda: self.now_s)
         try:
-            await self._connect(self.target, lambda: connection)
-            await connection.over
+            await asyncio.wait_for(self._connect(self.target, lambda: connection), silence_s)
+            while (left_s := connection.heard_s + silence_s - self.now_s) > 0 and not connection.over.done():
+                await asyncio.wait([connection.over], timeout=left_s)
+            if not connection.over.done():
+                exchange.error = f"the server was silent for {silence_s:g} s"
+        except TimeoutError:
+            exchange.ended_s, exchange.error = self.now_s, f"no connection within {silence_s:g} s"
         except OSError as error:
             exchange.ended_s = self.now_s  # no answer, which counts as a failed one
             exchange.error = f"{self.target.host}:{self.target.port}: {error.strerror or error}"
