@@ -41,6 +41,25 @@ def test_with_nobody_to_wait_a_step_is_as_long_as_an_arrival_may_find():
     assert world.seconds(sum(tokens_of(world.step()).values())) <= 0.25 * 0.5 + 1e-6, "interactive's quarter"
 
 
+def test_a_prompt_that_shorter_steps_would_make_late_gets_as_long_ones_as_it_needs():
+    world = World()
+    chat = world.ask("chat", 900)  # 0.94 s in two steps, 1.1 s in those of interactive's quarter
+    while not stamps(world, chat):
+        world.step()
+    assert stamps(world, chat)[0] <= 1.0
+
+
+def test_a_prompt_enters_by_the_pace_of_those_who_run_not_of_a_class_that_may_come():
+    world = World(SLOW_CHAT, ServiceClass(name="hurried", itl_p95_s=0.026))
+    world.ask("hurried", 4, max_tokens=2)
+    while not world.of(Finished):
+        world.step()
+    chats = {world.ask("chat", 4) for _ in range(4)}  # who decode in 24 ms, together
+    for _ in range(4):
+        batch = world.step()
+    assert set(tokens_of(batch)) == chats
+
+
 def test_a_prompt_that_can_be_in_time_comes_before_an_older_one_that_cannot():
     world = World()
     hopeless = world.ask("chat", 3000)
@@ -91,7 +110,7 @@ def test_a_deep_batch_queue_and_hopeless_chats_take_turns():
     served: Counter[int] = Counter()
     for _ in range(8):
         served.update(tokens_of(world.step()))
-    assert 0.3 < served[hopeless] / served.total() < 0.7
+    assert 0.6 < served[hopeless] / served.total() < 0.95, "the lower level takes three tenths of its turn"
     assert served[batch[1]] == 0, "one after the other, within a class"
 
 

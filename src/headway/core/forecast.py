@@ -65,8 +65,7 @@ class Forecast:
         self._spans = list(pairwise((0, *profile.knots, inf)))  # of tokens
         units = (profile.base_s, *profile.token_s, profile.sequence_s, profile.context_s, profile.pair_s)
         assert min(units) > 0
-        self._units = units
-        self._weights = list(units)  # units x factors, so that a forecast is one sum
+        self._units, self._weights = units, list(units)  # units x factors, so that a forecast is one sum
         self._pieces = self._as_pieces()
         self._factors = [1.0] * len(units)
         self._doubt = [[most_doubt * (i == j) for j in range(len(units))] for i in range(len(units))]

@@ -64,7 +64,7 @@ class Learned:
             if least_s > over * (s or inf):
                 yield name, target
 
-    def pace_s(self, name: str) -> float:
-        """The gap between tokens that keeps a class's promise. inf: it has none, or one nobody can keep."""
-        gap_s = pace_s(self.known[name].targets, self.records[name].output_p90)
-        return gap_s if gap_s > tight * self.bare_s else inf
+    def pace_s(self, *names: str) -> float:
+        """The longest gap between tokens that keeps these classes' promises, as far as any load would."""
+        gaps_s = (pace_s(self.known[name].targets, self.records[name].output_p90) for name in names)
+        return min((gap_s for gap_s in gaps_s if gap_s > tight * self.bare_s), default=inf)

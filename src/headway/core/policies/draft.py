@@ -33,24 +33,27 @@ class Draft:
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
-        firm = [s for s in decodes if s.level == self.top and not s.missed]
-        late = (s for s in decodes if s.level == self.top and s.missed)
-        riders = [s for s in late if s.targets.itl_s and not s.targets.deadline_s]
+        promised = [s for s in decodes if s.level == self.top]
+        firm = [s for s in promised if not s.missed]
+        riders = [s for s in promised if s.missed and s.targets.itl_s and not s.targets.deadline_s]
         kept = {s.id for s in (*firm, *riders)}
         self.loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
         self._load = Load(len(firm), len(firm), sum(s.granted + 1 for s in firm), 0)
         self.crowded = False  # not all can be in time: long steps for many then, not short ones for one
         self._end_s = inf  # until the first tokens that this step brings are due
-        slack_s, riders_slack_s = self._slack_s(firm), self._slack_s(riders)
-        self._add_streams(riders, pace_share * slack_s)  # all together, if they cost no promise
+        self._slack_s, riders_slack_s = self._slack_of(firm), self._slack_of(riders)
+        self._add_streams(riders, pace_share * self._slack_s)  # all together, if they cost no promise
         self._bare_s = self._forecast.safe_seconds(self._load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
         fill_s = max(self._arrival_s(), self._floor_s)
-        self._step_s = fill_s if slack_s == inf else slack_s
+        self._step_s = fill_s if self._slack_s == inf else self._slack_s
         self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
-        self._rest_s = min(self._fill_s, max(rest_slack * share * slack_s, self._floor_s))  # of lower levels
-        self._pace_s = self._tightest_pace_s()
+        self._rest_s = min(self._fill_s, max(rest_slack * share * self._step_s, self._floor_s))  # lower ones
+        self._pace_s = self._learned.pace_s(*{s.service_class.name for s in promised})
+        known, records = self._learned.known, self._learned.records.items()
+        coming = (n for n, r in records if now - r.seen_s < lately_s and known[n].level <= self.top)
+        self._coming_pace_s = self._learned.pace_s(*coming)
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
         self.token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
@@ -61,7 +64,7 @@ class Draft:
     def seconds(self) -> float:
         return self._forecast.seconds(self._load)
 
-    def _slack_s(self, streams: list[Sequence]) -> float:
+    def _slack_of(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
         bare_s = self._learned.bare_s  # whoever is due sooner minds in vain, or would stop everyone else
         least_s = ((s, tight * bare_s if s.targets.itl_s else bare_s) for s in streams)
@@ -75,33 +78,31 @@ class Draft:
         tightest_s = min((s for s in targets_s if s >= self._learned.bare_s), default=inf)
         return max(arrival_share * tightest_s, self._forecast.efficient_step(efficient_share)[0])
 
-    def _tightest_pace_s(self) -> float:
-        """Of all classes of this level that have lately had requests, whether or not one runs just now."""
-        classes, records = self._learned.known, self._learned.records
-        lately = [n for n, record in records.items() if self.now - record.seen_s < lately_s]
-        return min((self._learned.pace_s(n) for n in lately if classes[n].level <= self.top), default=inf)
-
     def job(self, sequence: Sequence) -> Job:
         """A prompt, or text that is computed again, with its deadline and its work."""
         due_s = sequence.due_s
         if sequence.first_token_s is None:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
-        work_s = (sequence.remaining - sequence.hits) * self.token_s
+        work_s = (tokens := sequence.remaining - sequence.hits) * self.token_s
+        if self._slack_s == inf:  # it may have a step of its own
+            work_s = min(work_s, self._forecast.seconds(self._load.and_slice(sequence.granted, tokens)))
         end_s = inf if sequence.missed else due_s
         soon_s = end_s - self._fill_s  # a token comes at its step's end, not when its work is done
         return Job(sequence, soon_s if self.now + work_s <= soon_s else end_s, work_s, end_s)
 
     def add_in_time(self, job: Job) -> None:
-        pace_s = min(self._pace_s, self._learned.pace_s(job.sequence.service_class.name))
-        at_risk = job.due_s - self.now - job.work_s < self._step_s  # it cannot wait for more slack
-        within_s = max(self._step_s, self._floor_s) if at_risk else self._step_s
+        sequence, within_s = job.sequence, self._step_s
+        pace_s = min(self._pace_s, self._learned.pace_s(sequence.service_class.name))
+        if job.due_s - self.now - job.work_s < within_s:  # it cannot wait for more slack
+            own_s = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, sequence.remaining))
+            within_s = max(within_s, self._floor_s, min(self._slack_s, own_s))
         self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
         """With what the promises leave: the loose streams, then these."""
         self._add_streams(self.loose, self._rest_s)
-        entry_s = min(self._fill_s, rest_share * self._share * self._pace_s)  # the next in time find room
+        entry_s = min(self._fill_s, rest_share * self._share * self._coming_pace_s)  # the next find room
         for job in jobs:
             within_s = self._fill_s if job.sequence.level == self.top else self._rest_s
             self._add_prompt(job, within_s, entry_s)
