@@ -114,15 +114,20 @@ def percentile(values: Seconds, percent: int) -> float:
 
 def meets(answer: Answer, targets: Targets) -> bool:
     """Complete, first token in time, at most 5 in 100 gaps too long, whole in time."""
+    return missed_target(answer, targets) is None
+
+
+def missed_target(answer: Answer, targets: Targets) -> str | None:
+    """The first that it missed: completion, ttft, deadline or itl."""
     if not answer.complete:
-        return False
+        return "completion"
     if targets.ttft_s is not None and answer.ttft_s > targets.ttft_s:
-        return False
+        return "ttft"
     if targets.deadline_s is not None and answer.e2e_s > targets.deadline_s:
-        return False
-    if targets.itl_s is None or len(answer.stamps) < 2:
-        return True
-    return percentile(answer.gaps_s, 95) <= targets.itl_s
+        return "deadline"
+    if targets.itl_s is None or len(answer.stamps) < 2 or percentile(answer.gaps_s, 95) <= targets.itl_s:
+        return None
+    return "itl"
 
 
 def report(answers: Iterable[Answer], classes: Mapping[str, ServiceClass], window_s: float) -> Report:

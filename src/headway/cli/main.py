@@ -4,6 +4,7 @@ import typer
 
 from headway.cli import bench, models
 from headway.cli.calibrate import calibrate
+from headway.cli.capacity import capacity_command
 from headway.cli.headlines import headlines
 from headway.cli.plan import plan
 from headway.cli.run import run
@@ -22,6 +23,7 @@ app.command(rich_help_panel="Answer")(serve)
 app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
 app.command("sweep", rich_help_panel="Measure")(sweep_command)
+app.command("capacity", rich_help_panel="Measure")(capacity_command)
 app.command(rich_help_panel="Measure")(calibrate)
 app.command(rich_help_panel="Measure")(sim)
 app.command(rich_help_panel="Measure")(plan)
