@@ -42,11 +42,36 @@ def test_with_nobody_to_wait_a_step_is_as_long_as_an_arrival_may_find():
 
 
 def test_a_prompt_that_shorter_steps_would_make_late_gets_as_long_ones_as_it_needs():
-    world = World()
-    chat = world.ask("chat", 900)  # 0.94 s in two steps, 1.1 s in those of interactive's quarter
+    world = World(SLOW_CHAT, BATCH, max_step_tokens=1024)
+    chat = world.ask("chat", 930)  # 0.95 s in one step, 1.03 s in those of a quarter of its target
     while not stamps(world, chat):
         world.step()
     assert stamps(world, chat)[0] <= 1.0
+
+
+def test_no_step_is_longer_than_the_tightest_first_token_target_whatever_is_in_it():
+    document = ServiceClass(name="document", ttft_p95_s=4.6)
+    world = World(CHAT, document, max_step_tokens=4096)
+    world.ask("document", 3900)  # 3.92 s in one step
+    chats = []
+    while world.now < 4.0:
+        if world.now >= 0.5 * len(chats):
+            chats.append((world.now, world.ask("chat", 20, max_tokens=2)))
+        world.step()
+    assert all(stamps(world, chat)[0] - asked_s <= 0.3 for asked_s, chat in chats)
+
+
+@pytest.mark.parametrize("prompt", [4, 600])
+def test_who_enters_beside_a_stream_to_come_keeps_within_its_pace(prompt: int):
+    chat_class = ServiceClass(name="chat", itl_p95_s=0.05)
+    world = World(chat_class, ServiceClass(name="document", ttft_p95_s=5.0), max_seqs=64, max_queued=100)
+    chat = world.ask("chat", prompt, max_tokens=50)
+    for _ in range(64):
+        world.ask("document", 10, max_tokens=200)
+    while len(stamps(world, chat)) < 50:
+        world.step()
+    late = [b - a > 0.05 for a, b in pairwise(stamps(world, chat))]
+    assert sum(late) <= 2, "5 in 100"
 
 
 def test_a_prompt_enters_by_the_pace_of_those_who_run_not_of_a_class_that_may_come():

@@ -65,6 +65,6 @@ class Learned:
                 yield name, target
 
     def pace_s(self, *names: str) -> float:
-        """The longest gap between tokens that keeps these classes' promises, as far as any load would."""
+        """The gap between tokens that keeps these classes' promises. inf: none, or none anyone can keep."""
         gaps_s = (pace_s(self.known[name].targets, self.records[name].output_p90) for name in names)
         return min((gap_s for gap_s in gaps_s if gap_s > tight * self.bare_s), default=inf)

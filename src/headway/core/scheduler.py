@@ -40,8 +40,7 @@ class Scheduler:
         profile: Profile = Profile(),
         exclusive: bool = False,  # the executor takes several batches, but a sequence in one at a time
     ) -> None:
-        self.limits = limits
-        self.policy = policy
+        self.limits, self.policy = limits, policy
         self.residency = Residency(limits, memory)
         self.learned = Learned(classes, profile)
         self._policies = policies
@@ -50,8 +49,7 @@ class Scheduler:
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._open = 0  # sequences that have not ended
         self.in_flight: deque[Step] = deque()
-        self._next_id = 0
-        self._next_batch_id = 1
+        self._next_id, self._next_batch_id = 0, 1
         self._last_end_s = 0.0
 
     def add(self, request: Request, now: float) -> list[Event]:
@@ -143,8 +141,7 @@ class Scheduler:
             if outcome.tokens:
                 if sequence.first_token_s is None:
                     self._let_in(self._live[sequence.request.id])
-                reason = sequence.append(outcome, at_s, events)
-                if reason is not None:
+                if (reason := sequence.append(outcome, at_s, events)) is not None:
                     events.append(self._end(sequence, reason, at_s))
             if sequence.leaving and not sequence.in_flight:
                 residency.preempt(sequence)

@@ -33,9 +33,9 @@ class Draft:
         self._learned, self._forecast = view.learned, view.learned.forecast
         self.top = min((s.level for s in (*view.running[:1], *view.waiting[:1])), default=0)
         decodes = decoding(view)
-        promised = [s for s in decodes if s.level == self.top]
-        firm = [s for s in promised if not s.missed]
-        riders = [s for s in promised if s.missed and s.targets.itl_s and not s.targets.deadline_s]
+        firm = [s for s in decodes if s.level == self.top and not s.missed]
+        late = (s for s in decodes if s.level == self.top and s.missed)
+        riders = [s for s in late if s.targets.itl_s and not s.targets.deadline_s]
         kept = {s.id for s in (*firm, *riders)}
         self.loose = [s for s in decodes if s.id not in kept]
         self._ranking: Ranking = [(s, 1) for s in firm]
@@ -46,14 +46,20 @@ class Draft:
         self._add_streams(riders, pace_share * self._slack_s)  # all together, if they cost no promise
         self._bare_s = self._forecast.safe_seconds(self._load)
         self._floor_s = (1.0 + floor_share) * self._bare_s
-        fill_s = max(self._arrival_s(), self._floor_s)
-        self._step_s = fill_s if self._slack_s == inf else self._slack_s
+        targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
+        tightest_s = min((s for s in targets_s if s >= self._learned.bare_s), default=inf)
+        calm, efficient_s = self._slack_s == inf, self._forecast.efficient_step(efficient_share)[0]
+        fill_s = max(arrival_share * tightest_s, efficient_s, self._floor_s)
+        self._step_s = fill_s if calm else self._slack_s
+        self._most_s = tightest_s if calm else 0.0  # for a prompt that would else be late
         self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
-        self._rest_s = min(self._fill_s, max(rest_slack * share * self._step_s, self._floor_s))  # lower ones
-        self._pace_s = self._learned.pace_s(*{s.service_class.name for s in promised})
+        rest_s = max(rest_slack * share * self._step_s, efficient_s if calm else self._floor_s)
+        self._rest_s = min(self._fill_s, rest_s)  # of lower levels
+        top = (s.service_class.name for s in view.running if s.level == self.top)
+        self._pace_s = self._learned.pace_s(*top)
         known, records = self._learned.known, self._learned.records.items()
         coming = (n for n, r in records if now - r.seen_s < lately_s and known[n].level <= self.top)
-        self._coming_pace_s = self._learned.pace_s(*coming)
+        self._coming_pace_s = min(self._pace_s, self._learned.pace_s(*coming))
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
         self.token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
@@ -72,12 +78,6 @@ class Draft:
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
         return min(ends_s, default=inf) - self.now
 
-    def _arrival_s(self) -> float:
-        """The longest step where no stream's slack says otherwise."""
-        targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
-        tightest_s = min((s for s in targets_s if s >= self._learned.bare_s), default=inf)
-        return max(arrival_share * tightest_s, self._forecast.efficient_step(efficient_share)[0])
-
     def job(self, sequence: Sequence) -> Job:
         """A prompt, or text that is computed again, with its deadline and its work."""
         due_s = sequence.due_s
@@ -85,18 +85,21 @@ class Draft:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
         work_s = (tokens := sequence.remaining - sequence.hits) * self.token_s
-        if self._slack_s == inf:  # it may have a step of its own
-            work_s = min(work_s, self._forecast.seconds(self._load.and_slice(sequence.granted, tokens)))
+        if self._most_s and tokens <= self._view.max_step_tokens:  # it may have a step of its own
+            own_s = self._forecast.seconds(self._load.and_slice(sequence.granted + sequence.hits, tokens))
+            work_s = own_s if own_s <= min(self._most_s, work_s) else work_s
         end_s = inf if sequence.missed else due_s
         soon_s = end_s - self._fill_s  # a token comes at its step's end, not when its work is done
         return Job(sequence, soon_s if self.now + work_s <= soon_s else end_s, work_s, end_s)
 
     def add_in_time(self, job: Job) -> None:
         sequence, within_s = job.sequence, self._step_s
-        pace_s = min(self._pace_s, self._learned.pace_s(sequence.service_class.name))
+        self._pace_s = min(self._pace_s, own_pace_s := self._learned.pace_s(sequence.service_class.name))
+        pace_s = self._pace_s if own_pace_s < inf else self._coming_pace_s
         if job.due_s - self.now - job.work_s < within_s:  # it cannot wait for more slack
             own_s = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, sequence.remaining))
-            within_s = max(within_s, self._floor_s, min(self._slack_s, own_s))
+            in_time = sequence.level == self.top and self.now + job.work_s <= job.end_s
+            within_s = max(within_s, self._floor_s, min(self._most_s, own_s) if in_time else 0.0)
         self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
@@ -130,8 +133,8 @@ class Draft:
     def alternatives(self) -> tuple[Ranking, ...]:
         """The step; and everyone else who runs, so that nobody holds blocks that the step is in need of."""
         ranked = {s.id for s, _ in self._ranking}
-        rest = [(s, self._view.max_step_tokens) for s in self._view.running if s.id not in ranked]
-        return self._ranking, rest
+        most = self._view.max_step_tokens
+        return self._ranking, [(s, most) for s in self._view.running if s.id not in ranked]
 
     def _add_prompt(self, job: Job, within_s: float, decode_s: float) -> None:
         """What fits into `within_s`; of one that has yet to join, if all then decode within `decode_s`."""
