@@ -9,10 +9,11 @@ from headway.core.slo import ServiceClass
 
 
 def capacity_page(title: str, of: str, classes: Mapping[str, ServiceClass], found: Found) -> str:
+    low = f"{found.low:.3g}" if found.low else "open"
     high = "open" if found.high == inf else f"{found.high:.3g}"
     top = {
-        "capacity": f"{found.rate:.3g} requests/s",
-        "95 % interval": f"{found.low:.3g} to {high}",
+        "capacity": "not found" if found.rate is None else f"{found.rate:.3g} requests/s",
+        "95 % interval": f"{low} to {high}",
         "binds": "-" if found.binds is None else f"{found.binds[0]}, {found.binds[1]}",
         "trials": f"{len(found.trials):,}",
     }

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -62,7 +63,10 @@ def _first_model(target: Target, url: str) -> str:
     models = found.get("data") if isinstance(found, dict) else None
     if not models:
         raise BadTarget(f"{url}: it names no model; is it an OpenAI-compatible server? Else say --model")
-    return str(models[0]["id"])
+    try:
+        return str(models[0]["id"])
+    except (KeyError, TypeError, IndexError):
+        raise BadTarget(f"{url}: its list of models has no id; say --model") from None
 
 
 def _promises(target: Target) -> dict[str, ServiceClass] | None:
@@ -70,7 +74,10 @@ def _promises(target: Target) -> dict[str, ServiceClass] | None:
     found = _get(target, "/slo", needed=False)
     if not isinstance(found, dict) or "classes" not in found:
         return None
-    return {each["name"]: _promise(each) for each in found["classes"]}
+    try:
+        return {each["name"]: _promise(each) for each in found["classes"]}
+    except (KeyError, TypeError, ValueError):
+        raise BadTarget(f"{target.host}:{target.port}: its /slo is not as Headway's") from None
 
 
 def _promise(each: Mapping[str, Any]) -> ServiceClass:
@@ -100,8 +107,9 @@ def _get(target: Target, path: str, *, needed: bool = True) -> Any:
     except HTTPError as error:
         if needed:
             raise BadTarget(f"{target.host}:{target.port}{target.path}{path}: {error.code}") from None
-    except OSError as error:
-        raise BadTarget(f"{target.host}:{target.port}: {getattr(error, 'reason', error)}") from None
+    except (OSError, HTTPException) as error:
+        said = getattr(error, "reason", error) or type(error).__name__
+        raise BadTarget(f"{target.host}:{target.port}: {said}") from None
     except ValueError:
         pass
     return None

@@ -34,7 +34,7 @@ class Loads:
         load = 1.0
         while load <= largest_size:
             yield load
-            load *= self.step
+            load = max(load + 1, round(load * self.step))  # whole, and another one
 
 
 def read_sizes(text: str) -> Loads:

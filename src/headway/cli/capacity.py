@@ -1,6 +1,6 @@
 """`headway capacity`: the largest rate at which every promise holds, how sure that is, and what binds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from math import inf
 from pathlib import Path
@@ -10,27 +10,38 @@ import typer
 
 from headway.bench.capacity_page import capacity_page
 from headway.bench.largest_rate import Attempt, Found, Trial, largest_rate
+from headway.bench.probe import probe
+from headway.bench.served import serving
+from headway.bench.wire import Api
 from headway.classes import read_classes
 from headway.cli import bench_flags, sim_setup, sweep_flags
-from headway.cli.capacity_systems import Classes, Draws, System, at_url, over_http, served, simulated
-from headway.cli.ending import last_line, told_plainly
+from headway.cli.capacity_systems import Classes, Draws, System, over_http, simulated
+from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.flags import Json
+from headway.cli.pages import check_page, write_page
 from headway.cli.sim_setup import AskedLoad, check_among, read_load, told_of
 from headway.config import POLICY_NAMES, ConfigError
 from headway.core.slo import BUILT_IN
 from headway.sim.precision import Precision
-from headway.terminal import counting
 
-default_model = "smollm2"
+default_model, default_requests, default_simulated = "smollm2", 100, 1000
+default_trials = 24
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel="Search", **more)
 
 
-Requests = Annotated[int, _option("Of each trial. More make the interval narrower.", min=20, max=1_000_000)]
+Requests = Annotated[
+    int | None,
+    _option(
+        f"Of each trial: too few, and no queue has time to grow. Default: {default_requests}; "
+        f"{default_simulated:,} where it is simulated.",
+        min=50, max=1_000_000, show_default=False,
+    ),
+]  # fmt: skip
 Trials = Annotated[int, _option("In all.", min=8, max=1000)]
-Guess = Annotated[float, _option("Requests per second of the first trial.", "--guess", min=1e-3, max=1e5)]
+Guess = Annotated[float, _option("Requests per second of the first trial.", "--guess", min=1e-3, max=1e4)]
 Profile = Annotated[
     Path | None,
     typer.Option(
@@ -54,9 +65,10 @@ def capacity_command(
     mix: bench_flags.Mix = None,
     arrivals: bench_flags.Arrivals = None,
     classes: bench_flags.Classes = None,
-    requests: Requests = 100,
-    trials: Trials = 16,
+    requests: Requests = None,
+    trials: Trials = default_trials,
     guess: Guess = 1.0,
+    seed: bench_flags.Seed = 1,
     html: bench_flags.Html = None,
     json: Json = False,
 ) -> None:
@@ -66,23 +78,37 @@ def capacity_command(
     most 10 in 100 end incomplete. The target is a model that is served for it, a server that runs, or a
     machine that is simulated: --device or --profile.
     """
+    is_simulated, is_url = device is not None or profile is not None, "://" in target
     load = AskedLoad(
         workload=workload or ("sharegpt" if device else "small"), lengths=lengths, trace=None,
-        trace_kind=None, mix=mix, arrivals=arrivals, requests=requests, window=None,
+        trace_kind=None, mix=mix, arrivals=arrivals, window=None,
+        requests=requests or (default_simulated if is_simulated else default_requests),
     )  # fmt: skip
-    with told_plainly(as_json=json):
+    with told_plainly(as_json=json), sigterm_as_ctrl_c():
+        refused = {
+            "--device": device is not None and (profile is not None or is_url),
+            "--profile": profile is not None and is_url,
+            "--tp": tp != 1 and device is None,
+            "--policy": policy is not None and is_url and not is_simulated,
+            "--model": served_model is not None and (is_simulated or not is_url),
+            "--text": text and is_simulated,
+            "--workload": workload is not None and lengths is not None,
+        }
+        if wrong := [name for name, is_wrong in refused.items() if is_wrong]:
+            raise ConfigError(f"{wrong[0]}: it says nothing here; leave it out")
         if policy is not None:
             check_among("--policy", policy, POLICY_NAMES)
-        if device is not None or profile is not None:
-            system = _simulated(target, device, profile, tp, policy, load, classes)
+        check_page(html)
+        if is_simulated:
+            system = _simulated(target, device, profile, tp, policy, load, classes, seed)
             found = _search(system, guess, trials)
         else:
-            with _real(target, policy, served_model, api_key, load, classes, text) as system:
+            with _real(target, policy, served_model, api_key, load, classes, text, seed) as system:
                 found = _search(system, guess, trials)
+        for line in words(found, load.requests or 0):
+            typer.echo(line)
         if html is not None:
-            _write(html, capacity_page(f"Capacity of {target}", system.words, system.classes, found))
-    for line in words(found, requests):
-        typer.echo(line)
+            write_page(html, capacity_page(f"Capacity of {target}", system.words, system.classes, found))
     if json:
         last_line({"target": target, "system": system.words, **as_json(found)})
 
@@ -95,9 +121,8 @@ def _simulated(
     policy: str | None,
     load: AskedLoad,
     classes: list[str] | None,
+    seed: int,
 ) -> System:
-    if device is not None and profile is not None:
-        raise ConfigError("--device and --profile are two machines; leave one out")
     named = {name: getattr(load, name) for name in AskedLoad.__dataclass_fields__}
     return simulated(
         sim_setup.Asked(
@@ -107,7 +132,8 @@ def _simulated(
             max_num_batched_tokens=None, max_model_len=None, max_queue=None, block_size=16,
             prefix_caching=True, classes=classes, rate=None, slow=None, lose_rank=None, leaving=0.0,
             burst=None,
-        )
+        ),
+        seed,
     )  # fmt: skip
 
 
@@ -120,6 +146,7 @@ def _real(
     asked: AskedLoad,
     given: list[str] | None,
     text: bool,
+    seed: int,
 ) -> Iterator[System]:
     """Raises what `told_plainly` knows."""
 
@@ -128,50 +155,51 @@ def _real(
             return read_classes(";".join(given or ()), own or BUILT_IN)
 
     def draws(classes: Classes) -> Draws:
-        return Draws(read_load(asked, classes), asked.requests or 0, text)
+        return Draws(read_load(asked, classes), asked.requests or 0, text, seed)
 
     if "://" in target:
-        if policy is not None:
-            raise ConfigError("--policy: a server that runs has its own; leave it out")
-        words, where, classes = at_url(target, served_model, api_key, promised, text)
-        yield System(words, classes, over_http(where, classes, draws(classes), _late))
+        found = probe(target, model=served_model, api=Api.COMPLETIONS, text=text, key=api_key)
+        classes = promised(found.classes)
+        attempt = over_http(found.target, classes, draws(classes))
+        yield System(f"{target} serves {found.words}", classes, attempt)
     else:
         classes = promised(None)
-        with served(target, policy, given or ()) as where:
+        flags = ["--max-queue", "100000", *(["--policy", policy] if policy else [])]
+        with serving(target, flags + [part for each in given or () for part in ("--class", each)]) as server:
             of = f"{target} served here by {policy or 'adaptive'}"
-            yield System(of, classes, over_http(where, classes, draws(classes), _late))
-
-
-def _late(seconds: float) -> None:
-    typer.echo(f"headway: NOT VALID: in this trial the client was {1e3 * seconds:.0f} ms late", err=True)
+            yield System(of, classes, over_http(server.target, classes, draws(classes)))
 
 
 def _search(system: System, guess: float, trials: int) -> Found:
     typer.echo(f"headway: {system.words}", err=True)
-    with counting("searching", trials, shown=True) as done:
-        return largest_rate(_counted(system.attempt, done), system.classes, guess, trials)
+    return largest_rate(_told(system.attempt, trials), system.classes, guess, trials)
 
 
-def _counted(attempt: Attempt, done: Callable[[], None]) -> Attempt:
-    def counted(rate: float, number: int) -> Trial:
+def _told(attempt: Attempt, trials: int) -> Attempt:
+    """Each trial is a line: a search that is broken off has not been for nothing."""
+
+    def told(rate: float, number: int) -> Trial:
         trial = attempt(rate, number)
-        done()
+        missed = ", ".join(f"{n} {trial.misses(n)} of {count}" for n, count in trial.requests.items())
+        typer.echo(f"headway: trial {number + 1} of {trials}, {rate:.3g}/s: missed by {missed}", err=True)
         return trial
 
-    return counted
+    return told
 
 
 def words(found: Found, requests: int) -> Iterator[str]:
     binds = "nothing was missed" if found.binds is None else f"{found.binds[0]}'s {found.binds[1]} binds"
-    if not found.rate:
-        yield f"no rate holds, down to {found.high:.3g} requests/s: {binds}"
+    low = f"{found.low:.3g}" if found.low else "open"
+    high = "open" if found.high == inf else f"{found.high:.3g}"
+    if found.rate:
+        yield f"capacity {found.rate:.3g} requests/s, 95 % interval {low} to {high}; {binds}"
+    elif found.rate is not None:
+        yield f"no rate holds, not even {high} requests/s: {binds}"
+    elif found.low:
+        yield f"not found: {low} requests/s and all below held; a higher --guess or more --trials"
     else:
-        ends = (
-            "-" if not found.low else f"{found.low:.3g}",
-            "open" if found.high == inf else f"{found.high:.3g}",
-        )
-        yield f"capacity {found.rate:.3g} requests/s, 95 % interval {ends[0]} to {ends[1]}; {binds}"
-    yield f"{len(found.trials)} trials of {requests} requests"
+        yield f"not found: {high} requests/s and all above failed, {binds}; a lower --guess or more --trials"
+    yield f"{len(found.trials)} trials of {requests:,} requests"
 
 
 def as_json(found: Found) -> dict[str, Any]:
@@ -184,13 +212,5 @@ def as_json(found: Found) -> dict[str, Any]:
         }
         for t in found.trials
     ]
-    high = None if found.high == inf else found.high
-    return {"capacity": found.rate, "interval": [found.low, high], "binds": binds, "trials": trials}
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise ConfigError(f"--html {path}: {error.strerror}") from error
-    typer.echo(f"{path} has the plots", err=True)
+    ends = [found.low or None, None if found.high == inf else found.high]
+    return {"capacity": found.rate, "interval": ends, "binds": binds, "trials": trials}

@@ -4,29 +4,29 @@ served for it. Each gives an `Attempt`: a rate in, a trial out.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import islice
 from math import inf
 from typing import Any, NamedTuple
 
 from headway.bench.client import Client, Exchange
-from headway.bench.largest_rate import Attempt, Trial, allowed, hopeless, judged, may_miss
-from headway.bench.load import play
-from headway.bench.probe import probe
+from headway.bench.largest_rate import Attempt, Trial, hopeless, judged, may_miss, most_missed
+from headway.bench.load import Played, play
 from headway.bench.prompts import as_ids, as_text
 from headway.bench.report import meets
-from headway.bench.served import serving
-from headway.bench.wire import Api, Asked, Target
+from headway.bench.wire import Asked, BadTarget, Target
 from headway.bench.workload import Load
 from headway.cli import sim_setup
+from headway.config import ConfigError
 from headway.core.slo import ServiceClass
 from headway.sim.judge import Judge
 from headway.sim.simulate import run
 
 drain_s, look_s = 30.0, 0.5
 warm_up, warm_up_s = 8, 120.0  # requests before the first trial; seconds they may take
+at_its_best = (None, 200, 429)  # statuses of a server that lives: open, answered, refused
+attempts = 3  # at a trial in which the client was late
 
 Classes = Mapping[str, ServiceClass]
 
@@ -37,16 +37,18 @@ class System(NamedTuple):
     attempt: Attempt
 
 
-def simulated(asked: sim_setup.Asked) -> System:
+def simulated(asked: sim_setup.Asked, seed: int) -> System:
     """Raises ConfigError, BadProfile, BadWorkload or BadModel."""
     setup = sim_setup.set_up(asked)
 
     def attempt(rate: float, number: int) -> Trial:
-        trial = replace(setup.trial(setup.machine.cost(number)), window_s=inf, horizon_s=inf)
-        arrivals = list(setup.load.arrivals(rate, number, inf))
+        own = 1000 * seed + number
+        arrivals = list(setup.load.arrivals(rate, own, inf))
+        horizon_s = arrivals[-1].at_s + drain_s
+        trial = replace(setup.trial(setup.machine.cost(own)), window_s=inf, horizon_s=horizon_s)
         judge = Judge(arrivals, setup.classes, inf, tolerated=hopeless * may_miss)
-        run(trial, setup.policy(), setup.limits, arrivals, number, judge)
-        return judged(judge.answers(), setup.classes, rate)
+        end_s = run(trial, setup.policy(), setup.limits, arrivals, own, judge)
+        return judged(judge.answers(), setup.classes, rate, end_s if judge.stopped else None)
 
     return System(f"{setup.machine.title}, simulated under {asked.policy}", setup.classes, attempt)
 
@@ -57,58 +59,70 @@ class Draws(NamedTuple):
     load: Load
     requests: int
     text: bool
+    seed: int
 
-    def asked(self, rate: float, seed: int) -> list[Asked]:
+    def asked(self, rate: float, number: int) -> list[Asked]:
         draw: Callable[..., Any] = as_text if self.text else as_ids
-        arrivals = islice(self.load.arrivals(rate, seed, inf), self.requests)
+        own = 1000 * self.seed + number
+        arrivals = islice(self.load.arrivals(rate, own, inf), self.requests)
         return [
-            Asked(a.at_s, a.service_class, draw(a, i, seed), a.output_tokens) for i, a in enumerate(arrivals)
+            Asked(a.at_s, a.service_class, draw(a, i, own), a.output_tokens) for i, a in enumerate(arrivals)
         ]
 
 
-def over_http(target: Target, classes: Classes, draws: Draws, late: Callable[[float], object]) -> Attempt:
-    """`late` hears when the client was the bottleneck of a trial, and by how many seconds."""
-    asyncio.run(play(draws.asked(1.0, -1)[:warm_up], target, warm_up_s, at_a_time=4))
+def over_http(target: Target, classes: Classes, draws: Draws) -> Attempt:
+    """An attempt raises BadTarget where nobody is answered, or the client cannot ask so much."""
+    first = draws.asked(1.0, -1)
+    if strangers := {asked.service_class for asked in first} - classes.keys():
+        raise ConfigError(f"the load asks for {', '.join(strangers)}, which is not promised; see --mix")
+    _check(asyncio.run(play(first[:warm_up], target, warm_up_s, at_a_time=4)), "before the first trial")
 
     def attempt(rate: float, number: int) -> Trial:
         asked = draws.asked(rate, number)
-        watch = _until_decided(classes, Counter(a.service_class for a in asked))
-        played = asyncio.run(play(asked, target, asked[-1].at_s + drain_s, beside=watch))
-        if not played.valid:
-            late(played.lag_p99_s)
-        return judged(sorted(played.answers, key=lambda a: a.arrival_s), classes, rate)
+        horizon_s = asked[-1].at_s + drain_s
+        for _ in range(attempts):
+            stops_s: list[float] = []
+            watch = _until_decided(classes, Counter(a.service_class for a in asked), stops_s)
+            played = asyncio.run(play(asked, target, horizon_s, beside=watch))
+            _check(played, f"at {rate:.3g} requests/s")
+            if played.valid:
+                answers = sorted(played.answers, key=lambda a: a.arrival_s)
+                return judged(answers, classes, rate, stops_s[0] if stops_s else None)
+        late_ms = 1e3 * played.lag_p99_s
+        late = f"this client was {late_ms:.0f} ms late, {attempts} times; it cannot ask so much"
+        raise BadTarget(f"at {rate:.3g} requests/s {late}")
 
     return attempt
 
 
-def _until_decided(classes: Classes, counts: Mapping[str, int]) -> Callable[[Client], Any]:
-    """A trial ends when all are answered, or when a class has missed so many that the rest says no more."""
+def _check(played: Played, when: str) -> None:
+    failed = (e for e in played.exchanges if not e.complete and (e.error or e.status not in at_its_best))
+    errors = Counter(e.error or str(e.status) for e in failed)
+    if errors and not any(e.complete for e in played.exchanges):
+        raise BadTarget(f"{when} nobody was answered: {dict(errors.most_common(3))}")
+
+
+def _until_decided(
+    classes: Classes, counts: Mapping[str, int], stops_s: list[float]
+) -> Callable[[Client], Any]:
+    """A trial ends when all are answered, or when a class has missed so many that the rest says no more;
+    then `stops_s` is told when."""
 
     async def watch(client: Client) -> None:
-        may_miss = {name: hopeless * allowed(classes[name]) * count for name, count in counts.items()}
-        ended: list[Exchange] = []
-        while len(ended) < sum(counts.values()):
-            await asyncio.sleep(look_s)
-            ended = [e for e in client.exchanges if e.ended_s is not None]
-            promised = ((e, e.asked.service_class) for e in ended)
-            missed = Counter(n for e, n in promised if not meets(e.answer, classes[n].targets))
-            if any(missed[name] > most for name, most in may_miss.items()):
+        most = {name: most_missed(classes[name], count) for name, count in counts.items()}
+        missed, judged_ids, total = Counter[str](), set[int](), sum(counts.values())
+        while len(judged_ids) < total:
+            if any(missed[name] > some for name, some in most.items()):
+                stops_s.append(client.now_s)
                 return
+            await asyncio.sleep(look_s)
+            for number, exchange in enumerate(client.exchanges):
+                if number not in judged_ids and exchange.ended_s is not None:
+                    judged_ids.add(number)
+                    missed[exchange.asked.service_class] += not _met(exchange, classes)
 
     return watch
 
 
-def at_url(
-    url: str, name: str | None, key: str | None, given: Callable[[Classes | None], Classes], text: bool
-) -> tuple[str, Target, Classes]:
-    """In words, where, and what is promised. Raises BadTarget."""
-    found = probe(url, model=name, api=Api.COMPLETIONS, text=text, key=key)
-    return f"{url} serves {found.words}", found.target, given(found.classes)
-
-
-@contextmanager
-def served(name: str, policy: str | None, classes: Sequence[str]) -> Iterator[Target]:
-    """Raises NotServed."""
-    flags = ["--max-queue", "100000", *(["--policy", policy] if policy else [])]
-    with serving(name, flags + [part for text in classes for part in ("--class", text)]) as server:
-        yield server.target
+def _met(exchange: Exchange, classes: Classes) -> bool:
+    return meets(exchange.answer, classes[exchange.asked.service_class].targets)

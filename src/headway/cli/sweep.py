@@ -4,7 +4,6 @@ the knee is, and what binds.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from rich.table import Table
@@ -25,8 +24,9 @@ from headway.bench.sweep import (
 )
 from headway.bench.sweep_page import sweep_page
 from headway.cli import sweep_flags as flag
-from headway.cli.ending import last_line, told_plainly
+from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.flags import Json
+from headway.cli.pages import check_page, write_page
 from headway.cli.sim_setup import check_among, told_of
 from headway.cli.sweep_systems import Work, at_url, served, simulated
 from headway.config import POLICY_NAMES, ConfigError, Settings
@@ -34,6 +34,7 @@ from headway.terminal import counting, show_table
 
 default_model = "smollm2"
 growing = 8  # loads that a growing sweep comes to, about
+most_asked = 1_000_000  # requests of one rate
 
 
 def sweep_command(
@@ -60,12 +61,15 @@ def sweep_command(
     model is served for it, or it is simulated on --device, or the target is a server that runs.
     """
     work = Work(prompt_tokens, output_tokens, seconds, rates is not None, text)
-    with told_plainly(as_json=json):
+    with told_plainly(as_json=json), sigterm_as_ctrl_c():
         if batch_sizes is not None and rates is not None:
             raise ConfigError("--batch-sizes and --rates are two sweeps; leave one out")
         if policy is not None:
             check_among("--policy", policy, POLICY_NAMES)
+        check_page(html)
         loads = read_sizes(batch_sizes or usual_sizes) if rates is None else read_rates(rates)
+        if rates is not None and max(loads.given) * seconds > most_asked:
+            raise ConfigError(f"--rates {rates}: in {seconds:g} s that is over {most_asked:,} requests")
         total = repeats * (len(loads.given) or growing)
         with _system(target, device, tp, policy, served_model, api_key, loads, work) as (what, measure):
             typer.echo(f"headway: {what}; {prompt_tokens} tokens in, {output_tokens} out", err=True)
@@ -74,7 +78,7 @@ def sweep_command(
         unit = at_a_time if rates is None else per_second
         said = list(words(swept, unit))
         if html is not None:
-            _write(html, sweep_page(f"A sweep of {target}", what, swept, unit, said))
+            write_page(html, sweep_page(f"A sweep of {target}", what, swept, unit, said))
     first, *rows = table(swept, unit)
     shown = Table(*first, box=None)
     for column in shown.columns:
@@ -120,11 +124,3 @@ def _counted(measure: Measure, done: Callable[[], None]) -> Measure:
         return found
 
     return counted
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise ConfigError(f"--html {path}: {error.strerror}") from error
-    typer.echo(f"{path} has the plots", err=True)

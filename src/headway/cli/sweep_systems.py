@@ -121,6 +121,8 @@ def simulated(name: str, device_name: str, tp: int, loads: Loads, work: Work, po
     blocks = deployment.kv_blocks(block_size)
     most = int(max(loads.given, default=largest_size)) if not work.is_rate else 256
     longest = work.prompt_tokens + work.output_tokens
+    if longest > blocks * block_size:
+        raise ValueError(f"{longest:,} tokens do not fit; there is room for {blocks * block_size:,}")
     limits = Limits(most, max(most, deployment.step_tokens), 1 << 20, block_size, blocks, longest)
 
     def measure(load: float, repeat: int) -> Figures:

@@ -41,6 +41,11 @@ class Judge:
     def undecided(self) -> bool:
         return self._open > 0 and min(self._left.values()) >= 0
 
+    @property
+    def stopped(self) -> bool:
+        """Decided while requests were open: of those nobody knows how they would have fared."""
+        return self._open > 0 and not self.undecided
+
     def publish(self, now: float, events: Sequence[Event]) -> None:
         stamps = self._stamps
         for event in events:
