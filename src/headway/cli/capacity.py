@@ -24,7 +24,7 @@ from headway.config import POLICY_NAMES, ConfigError
 from headway.core.slo import BUILT_IN
 from headway.sim.precision import Precision
 
-default_model, default_requests, default_simulated = "smollm2", 100, 1000
+default_model, default_requests, default_simulated = "smollm2", 200, 1000
 default_trials = 24
 
 
