@@ -55,10 +55,10 @@ class Draft:
         self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
         rest_s = max(rest_slack * share * self._step_s, efficient_s if calm else self._floor_s)
         self._rest_s = min(self._fill_s, rest_s)  # of lower levels
-        top = (s.service_class.name for s in view.running if s.level == self.top)
+        top = {s.service_class.name for s in view.running if s.level == self.top}
         self._pace_s = self._learned.pace_s(*top)
         known, records = self._learned.known, self._learned.records.items()
-        coming = (n for n, r in records if now - r.seen_s < lately_s and known[n].level <= self.top)
+        coming = [n for n, r in records if now - r.seen_s < lately_s and known[n].level <= self.top]
         self._coming_pace_s = min(self._pace_s, self._learned.pace_s(*coming))
         easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
         tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
