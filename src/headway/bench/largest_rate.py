@@ -41,7 +41,7 @@ rounds = 25  # of Newton's method
 
 class Trial(NamedTuple):
     """A rate was tried: of each class how many requests were judged, and how many missed which target. Of a
-    trial that was stopped only the classes that stopped it."""
+    trial that was stopped only the class that stopped it."""
 
     rate: float  # requests per second
     requests: Mapping[str, int]
@@ -74,7 +74,7 @@ def judged(
     stopped_s: float | None = None,
 ) -> Trial:
     """Of a trial's answers, in the order of their arrival. `stopped_s`: when it was cut off; then who was
-    neither answered nor late counts for nothing, nor does a class that did not stop it.
+    neither answered nor late counts for nothing, nor does any class but the one that fares worst.
     """
     own = answers[int(judged_from * len(answers)) : ceil(judged_to * len(answers))]
     verdicts = [(a.service_class, _verdict(a, classes[a.service_class].targets, stopped_s)) for a in own]
@@ -83,9 +83,9 @@ def judged(
     requests = Counter(name for name, _ in known)
     if stopped_s is not None:
         counts = Counter(name for name, _ in missed.elements())
-        kept = {n for n, count in counts.items() if count > hopeless * allowed(classes[n]) * requests[n]}
-        requests = Counter({name: count for name, count in requests.items() if name in kept})
-        missed = Counter({pair: count for pair, count in missed.items() if pair[0] in kept})
+        stopper = max(counts, key=lambda n: counts[n] / requests[n] / allowed(classes[n]), default=None)
+        requests = Counter({name: count for name, count in requests.items() if name == stopper})
+        missed = Counter({pair: count for pair, count in missed.items() if pair[0] == stopper})
     return Trial(rate, requests, missed)
 
 

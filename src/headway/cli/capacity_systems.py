@@ -25,7 +25,7 @@ from headway.sim.simulate import run
 
 drain_s, look_s = 30.0, 0.5
 warm_up, warm_up_s = 8, 120.0  # requests before the first trial; seconds they may take
-at_its_best = (None, 200, 429)  # statuses of a server that lives: open, answered, refused
+alive = (None, 200, 429)  # statuses of a server that lives: open, answered, refused
 attempts = 3  # at a trial in which the client was late
 
 Classes = Mapping[str, ServiceClass]
@@ -96,7 +96,7 @@ def over_http(target: Target, classes: Classes, draws: Draws) -> Attempt:
 
 
 def _check(played: Played, when: str) -> None:
-    failed = (e for e in played.exchanges if not e.complete and (e.error or e.status not in at_its_best))
+    failed = (e for e in played.exchanges if not e.complete and (e.error or e.status not in alive))
     errors = Counter(e.error or str(e.status) for e in failed)
     if errors and not any(e.complete for e in played.exchanges):
         raise BadTarget(f"{when} nobody was answered: {dict(errors.most_common(3))}")

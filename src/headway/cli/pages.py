@@ -18,10 +18,10 @@ def check_page(path: Path | None) -> None:
         raise ConfigError(f"--html {path}: it cannot be written there")
 
 
-def write_page(path: Path, text: str) -> None:
+def write_page(path: Path, text: str, flag: str = "--html") -> None:
     """Raises ConfigError."""
     try:
         path.write_text(text)
     except OSError as error:
-        raise ConfigError(f"--html {path}: {error.strerror}") from error
+        raise ConfigError(f"{flag} {path}: {error.strerror}") from error
     typer.echo(f"{path} has the plots", err=True)

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,9 +12,9 @@ from headway.cli import plan_flags as flag
 from headway.cli import sim_flags as shared
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
+from headway.cli.pages import write_page
 from headway.cli.plan_setup import Asked, Setup, set_up
 from headway.cli.sim_setup import AskedLoad
-from headway.config import ConfigError
 from headway.plan import words
 from headway.plan.figures import columns, figures, row
 from headway.plan.page import plan_page
@@ -79,7 +78,7 @@ def plan(
         _show(setup, made, said)
         if page is not None:
             of = f"simulated: {trace or lengths or workload}; {_prices(setup)}"
-            _write(page, plan_page(_title(setup), of, made, setup.question))
+            write_page(page, plan_page(_title(setup), of, made, setup.question), "--page")
     if json:
         listed = {device.name: device.dollars_per_hour for device in setup.devices}
         last_line({"model": setup.model.name, "prices": listed, **said})
@@ -113,11 +112,3 @@ def _show(setup: Setup, made: Plan, said: Mapping[str, Any]) -> None:
     if made.choices:
         typer.echo(f"TP or PP, {made.choices[0].device}: {words.against(made.choices[0])}")
     typer.echo(said["recommendation"])
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise ConfigError(f"--page {path}: {error.strerror}") from error
-    typer.echo(f"{path} has the page", err=True)

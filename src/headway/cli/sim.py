@@ -17,6 +17,7 @@ from headway.bench.workload import Workload
 from headway.cli import sim_flags as flag
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
+from headway.cli.pages import write_page
 from headway.cli.sim_compare import compared
 from headway.cli.sim_setup import Asked, Setup, set_up, tail_s
 from headway.config import ConfigError
@@ -128,7 +129,7 @@ def _runs(setup: Setup, seeds: Sequence[int], html: Path | None) -> dict[str, An
             typer.echo(f"{name:<16} {mean:.4g}, 95 % interval {low:.4g} to {high:.4g}, {len(found)} seeds")
     timeline = _columns(points[0])
     if html is not None:
-        _write(html, run_page(setup.machine.title, _of(setup), found[0], timeline))
+        write_page(html, run_page(setup.machine.title, _of(setup), found[0], timeline))
     more = {} if not intervals else {"seeds": found, "intervals": intervals}
     return {**_what(setup), "seed": seeds[0], **found[0], "timeline": timeline, **more}
 
@@ -198,11 +199,3 @@ def _expected(setup: Setup) -> int:
 
 def _columns(points: Sequence[Point]) -> Mapping[str, list[float]]:
     return {name: [getattr(point, name) for point in points] for name in point_names}
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise ConfigError(f"--html {path}: {error.strerror}") from error
-    typer.echo(f"{path} has the plots", err=True)
