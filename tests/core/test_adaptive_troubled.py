@@ -108,7 +108,7 @@ def test_gaps_of_a_lower_level_do_not_shut_the_guard():
     low = world.scheduler.residency.waiting[-1]
     for _ in range(60):
         world.step()
-        low.record.gap(late=True)
+        low.record.gap(0.06, 0.05)
     assert world.scheduler.policy._share == pytest.approx(0.95)
 
 

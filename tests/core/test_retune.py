@@ -49,7 +49,7 @@ def test_a_class_that_is_no_more_does_not_hold_the_guard_shut():
     world = World(SLOW_CHAT, replace(CHAT, name="gone", itl_p95_s=0.05))
     record = world.scheduler.learned.records["gone"]
     for _ in range(100):
-        record.gap(late=True)
+        record.gap(0.06, 0.05)
     world.retune(SLOW_CHAT)
     for _ in range(6):
         world.ask("chat", 4)

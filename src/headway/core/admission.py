@@ -43,9 +43,8 @@ class Admission:
             return served  # an idle engine would be late too: to come again would mend nothing
         rivals = sum(s.level <= served.level for s in self._residency.running)
         token_s = (self._token_s if ahead or rivals >= self._max_seqs else 0.0) or best_s
-        work_s, first_token_s = tokens * token_s, (ahead + tokens) * token_s
-        if not came_back:
-            first_token_s += self._bookings.seconds(served.level, late_s)
+        told_s = 0.0 if came_back else self._bookings.seconds(served.level, late_s)
+        work_s, first_token_s = tokens * token_s, (ahead + tokens) * token_s + told_s
         if now + first_token_s <= late_s:
             return served
         if served.downgrade_to is not None:

@@ -28,9 +28,11 @@ class Record:  # of one class
         self.output_p90 = float(ranked[int(0.9 * (len(ranked) - 1) + 0.5)])
         self.shortest_output = float(ranked[0])
 
-    def gap(self, late: bool) -> None:  # one twice too long is a mishap that no shorter steps would mend
-        self.gaps += 1
-        self.late_gaps += late
+    def gap(self, s: float, most_s: float) -> bool:  # whether it came late
+        if s < 2.0 * most_s:  # else a mishap, or meant: shorter steps would not mend it
+            self.gaps += 1
+            self.late_gaps += s > most_s
+        return s > most_s
 
 
 class Learned:

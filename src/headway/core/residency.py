@@ -70,8 +70,7 @@ class Residency:
             return None
         shared = self.pool.share(self.look_up(sequence))
         slots = self.memory(sequence.known, sequence.last + 1, limits.max_model_len)
-        fresh = self._take(-(-slots // size) - len(shared), sequence)  # rounded up
-        if fresh is None:
+        if (fresh := self._take(-(-slots // size) - len(shared), sequence)) is None:  # rounded up
             self.pool.give(shared)
             return None
         cached = len(shared) * size
@@ -90,8 +89,7 @@ class Residency:
     def grow(self, sequence: Sequence, end: int) -> Grown | None:
         """Blocks for the tokens up to `end`, or None and it keeps what it has."""
         size = self.limits.block_size
-        blocks = self._take(-(-end // size) - len(sequence.blocks), sequence)
-        if blocks is None:
+        if (blocks := self._take(-(-end // size) - len(sequence.blocks), sequence)) is None:
             return None
         sequence.blocks += blocks
         self.slots_unused += len(blocks) * size

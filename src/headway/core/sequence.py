@@ -24,8 +24,9 @@ class Sequence:
     __slots__ = (
         "account", "aged_s", "begun", "blocks", "cached_tokens", "choice", "computed", "digests", "due_s",
         "ended", "expires_s", "first_token_s", "granted", "held_back", "hits", "id", "known", "last",
-        "last_token_s", "late_gap_s", "leaving", "level", "lost", "missed", "owed", "prompt_tokens", "record",
-        "request", "sampling", "scored", "seniority", "service_class", "targets", "tokens",
+        "last_token_s", "late_gap_s", "late_gaps", "leaving", "level", "lost", "missed", "owed",
+        "prompt_tokens", "record", "request", "sampling", "scored", "seniority", "service_class", "targets",
+        "tokens",
     )  # fmt: skip
 
     def __init__(self, id: int, request: Request, choice: int, now: float) -> None:
@@ -38,7 +39,7 @@ class Sequence:
         self.tokens: array[int] = request.prompt[:]
         self.prompt_tokens = self.known = len(self.tokens)
         self.last = self.prompt_tokens + self.sampling.max_tokens - 1  # the last token, never computed
-        self.granted = self.computed = 0
+        self.granted = self.computed = self.late_gaps = 0
         self.blocks: list[int] = []
         self.digests: list[bytes] = []  # of its full blocks, from the first on
         self.scored = 0  # log-probabilities of so many prompt tokens have gone out
@@ -132,8 +133,8 @@ class Sequence:
             self.tokens.append(token)
             if self.first_token_s is None:
                 self.first_token_s = at_s
-            elif at_s - self.last_token_s < 2.0 * self.late_gap_s:
-                self.record.gap(at_s - self.last_token_s > self.late_gap_s)
+            else:
+                self.late_gaps += self.record.gap(at_s - self.last_token_s, self.late_gap_s)
             self.last_token_s = at_s
             logprob = outcome.logprobs[i] if outcome.logprobs else None
             events.append(Token(request.id, choice, token, at_s, logprob))

@@ -25,8 +25,7 @@ class Step:
             if left <= 0:
                 break
             if not sequence.blocks:
-                joined = residency.join(sequence) if cap > 0 else None
-                if joined is None:
+                if cap <= 0 or (joined := residency.join(sequence)) is None:
                     continue
                 self._joined.append(joined)
             start, known = sequence.granted, sequence.known
@@ -35,8 +34,7 @@ class Step:
                 continue
             end = start + count
             if end > len(sequence.blocks) * block_size:
-                grown = residency.grow(sequence, end)
-                if grown is None:
+                if (grown := residency.grow(sequence, end)) is None:
                     continue
                 self._grown.append(grown)
             sequence.granted = end

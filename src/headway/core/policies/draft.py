@@ -20,6 +20,7 @@ arrival_share = 0.25  # of the tightest first-token target: no longer a step, wh
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
 rest_slack, least_in_time = 0.3, 0.75  # of the slack: for lower levels; for prompts in time, in any case
+spare_gaps = 0.05  # of an answer's may come late by its promise: for prompts, where the slack is scant
 lately_s = 30.0  # a class that had a request since then is reckoned with
 
 
@@ -45,13 +46,15 @@ class Draft:
         self._slack_s, riders_slack_s = self._slack_of(firm), self._slack_of(riders)
         self._add_streams(riders, pace_share * self._slack_s)  # all together, if they cost no promise
         self._bare_s = self._forecast.safe_seconds(self._load)
-        self._floor_s = (1.0 + floor_share) * self._bare_s
+        some_s = self._forecast.safe_seconds(self._load.and_slice(0, least_chunk))
+        self._floor_s = max((1.0 + floor_share) * self._bare_s, some_s)
         targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
         tightest_s = min((s for s in targets_s if s >= self._learned.bare_s), default=inf)
         calm, efficient_s = self._slack_s == inf, self._forecast.efficient_step(efficient_share)[0]
         fill_s = max(arrival_share * tightest_s, efficient_s, self._floor_s)
         self._step_s = fill_s if calm else self._slack_s
-        self._most_s = tightest_s if calm else 0.0  # for a prompt that would else be late
+        bear = (s.late_gaps < spare_gaps * s.expected_tokens - 1.0 for s in firm if s.due_s < inf)
+        self._alone = calm or (self._slack_s < efficient_s and all(bear))  # a step to itself, for one at risk
         self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
         rest_s = max(rest_slack * share * self._step_s, efficient_s if calm else self._floor_s)
         self._rest_s = min(self._fill_s, rest_s)  # of lower levels
@@ -60,8 +63,8 @@ class Draft:
         known, records = self._learned.known, self._learned.records.items()
         coming = [n for n, r in records if now - r.seen_s < lately_s and known[n].level <= self.top]
         self._coming_pace_s = min(self._pace_s, self._learned.pace_s(*coming))
-        easy_s = max(self._step_s, fill_s)  # a stream that hurries has soon gone
-        tokens = self._forecast.most_tokens(self._load, 0, view.max_step_tokens, easy_s) or least_chunk
+        most, easy_s = view.max_step_tokens, max(self._step_s, fill_s)  # a stream that hurries has soon gone
+        tokens = self._forecast.most_tokens(self._load, 0, most, easy_s) or least_chunk
         self.token_s = self._forecast.seconds(self._load.and_slice(0, tokens)) / tokens  # of a prompt
         self._entering, self._closed_s = 0, 0.0  # how many want to join; the pace for which nobody else may
         self._contexts = list(accumulate((s.known for s in view.running), initial=0))
@@ -72,9 +75,8 @@ class Draft:
 
     def _slack_of(self, streams: list[Sequence]) -> float:
         """How long the next step may be for all of them. inf: none of them minds."""
-        bare_s = self._learned.bare_s  # whoever is due sooner minds in vain, or would stop everyone else
-        least_s = ((s, tight * bare_s if s.targets.itl_s else bare_s) for s in streams)
-        minding = [s for s, own_s in least_s if own_s <= s.due_s - s.last_token_s < inf]
+        least_s = tight * self._learned.bare_s  # who is due sooner minds in vain, or would stop others
+        minding = [s for s in streams if least_s <= s.due_s - s.last_token_s < inf]
         ends_s = (s.last_token_s + self._share * (s.due_s - s.last_token_s) for s in minding)
         return min(ends_s, default=inf) - self.now
 
@@ -85,9 +87,9 @@ class Draft:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
         work_s = (tokens := sequence.remaining - sequence.hits) * self.token_s
-        if self._most_s and tokens <= self._view.max_step_tokens:  # it may have a step of its own
-            own_s = self._forecast.seconds(self._load.and_slice(sequence.granted + sequence.hits, tokens))
-            work_s = own_s if own_s <= min(self._most_s, work_s) else work_s
+        if self._alone and tokens <= self._view.max_step_tokens:
+            own = self._load.and_slice(sequence.granted + sequence.hits, tokens)
+            work_s = min(work_s, self._forecast.seconds(own))
         end_s = inf if sequence.missed else due_s
         soon_s = end_s - self._fill_s  # a token comes at its step's end, not when its work is done
         return Job(sequence, soon_s if self.now + work_s <= soon_s else end_s, work_s, end_s)
@@ -99,7 +101,7 @@ class Draft:
         if job.due_s - self.now - job.work_s < within_s:  # it cannot wait for more slack
             own_s = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, sequence.remaining))
             in_time = sequence.level == self.top and self.now + job.work_s <= job.end_s
-            within_s = max(within_s, self._floor_s, min(self._most_s, own_s) if in_time else 0.0)
+            within_s = max(within_s, self._floor_s, own_s if self._alone and in_time else 0.0)
         self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
