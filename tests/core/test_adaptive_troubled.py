@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from headway.core.forecast import Load
 from headway.core.slo import BATCH, CHAT, INTERACTIVE, ServiceClass
 from headway.core.types import Finished, Stepped, Token
 from tests.core.timed_world import SLOW_CHAT, World, stamps, tokens_of
@@ -264,3 +265,18 @@ def test_a_level_below_one_that_always_has_work_ends_all_the_same():
         world.ask("batch", 200, max_tokens=1)
     run_until(world, 150.0)
     assert all(len(stamps(world, one)) == 2 for one in asked)
+
+
+def test_a_late_prompt_goes_on_beside_streams_that_came_late_however_uncertain_steps_with_prompts_are():
+    world = World(ServiceClass(name="chat", ttft_p95_s=0.05, itl_p95_s=0.05))
+    for i in range(64):  # every other one takes twice as long as the rest
+        load = Load(20, 1, 0, 200)
+        world.scheduler.learned.forecast.observe(load, world.seconds(20) * (1 + i % 2))
+    first = world.ask("chat", 100, max_tokens=300)
+    while not stamps(world, first):
+        world.step()
+    assert world.now > 0.05, "it came late, and streams"
+    second = world.ask("chat", 40)
+    while not stamps(world, second):
+        assert len(stamps(world, first)) < 60
+        world.step()

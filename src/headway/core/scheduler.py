@@ -43,8 +43,7 @@ class Scheduler:
         self.limits, self.policy = limits, policy
         self.residency = Residency(limits, memory)
         self.learned = Learned(classes, profile)
-        self._policies = policies
-        self._exclusive = exclusive
+        self._policies, self._exclusive = policies, exclusive
         self._admission = Admission(self.residency, self.learned)
         self._live: dict[int, list[Sequence]] = {}  # by request: its choices that have not ended
         self._open = 0  # sequences that have not ended

@@ -18,6 +18,7 @@ overdue_share = 0.075  # of the time for those that have waited longest, and of 
 floor_share = 0.25  # of the bare decode step: what a prompt at risk may add though no slack is left
 arrival_share = 0.25  # of the tightest first-token target: no longer a step, where no stream says otherwise,
 efficient_share = 0.5  # unless prompts would go at less than this share of their best rate
+most_targets = 2.0  # tightest first-token targets that a step may last: who comes meanwhile waits for half
 pace_share, rest_share = 0.9, 0.8  # of the pace that decodes alone may take: with promises, and of others
 rest_slack, least_in_time = 0.3, 0.75  # of the slack: for lower levels; for prompts in time, in any case
 spare_gaps = 0.05  # of an answer's may come late by its promise: for prompts, where the slack is scant
@@ -46,7 +47,7 @@ class Draft:
         self._slack_s, riders_slack_s = self._slack_of(firm), self._slack_of(riders)
         self._add_streams(riders, pace_share * self._slack_s)  # all together, if they cost no promise
         self._bare_s = self._forecast.safe_seconds(self._load)
-        some_s = self._forecast.safe_seconds(self._load.and_slice(0, least_chunk))
+        some_s = self._forecast.safe_seconds(self._load.and_slice(0, 2 * least_chunk))  # or one deep in
         self._floor_s = max((1.0 + floor_share) * self._bare_s, some_s)
         targets_s = (c.ttft_p95_s or inf for c in self._learned.classes.values())
         tightest_s = min((s for s in targets_s if s >= self._learned.bare_s), default=inf)
@@ -54,7 +55,8 @@ class Draft:
         fill_s = max(arrival_share * tightest_s, efficient_s, self._floor_s)
         self._step_s = fill_s if calm else self._slack_s
         bear = (s.late_gaps < spare_gaps * s.expected_tokens - 1.0 for s in firm if s.due_s < inf)
-        self._alone = calm or (self._slack_s < efficient_s and all(bear))  # a step to itself, for one at risk
+        alone = calm or (self._slack_s < efficient_s and all(bear))
+        self._most_s = most_targets * tightest_s if alone else 0.0  # of a step for a prompt at risk alone
         self._fill_s = min(fill_s, self._step_s, max(riders_slack_s, self._floor_s))  # without a promise
         rest_s = max(rest_slack * share * self._step_s, efficient_s if calm else self._floor_s)
         self._rest_s = min(self._fill_s, rest_s)  # of lower levels
@@ -87,9 +89,9 @@ class Draft:
             decode_s = self._bare_s * sequence.expected_tokens
             due_s = first_due_s(sequence.targets, sequence.request.arrival_s, decode_s)
         work_s = (tokens := sequence.remaining - sequence.hits) * self.token_s
-        if self._alone and tokens <= self._view.max_step_tokens:
-            own = self._load.and_slice(sequence.granted + sequence.hits, tokens)
-            work_s = min(work_s, self._forecast.seconds(own))
+        if self._most_s and tokens <= self._view.max_step_tokens:
+            own_s = self._forecast.seconds(self._load.and_slice(sequence.granted + sequence.hits, tokens))
+            work_s = own_s if own_s <= min(self._most_s, work_s) else work_s
         end_s = inf if sequence.missed else due_s
         soon_s = end_s - self._fill_s  # a token comes at its step's end, not when its work is done
         return Job(sequence, soon_s if self.now + work_s <= soon_s else end_s, work_s, end_s)
@@ -101,7 +103,7 @@ class Draft:
         if job.due_s - self.now - job.work_s < within_s:  # it cannot wait for more slack
             own_s = self._forecast.safe_seconds(self._load.and_slice(sequence.granted, sequence.remaining))
             in_time = sequence.level == self.top and self.now + job.work_s <= job.end_s
-            within_s = max(within_s, self._floor_s, own_s if self._alone and in_time else 0.0)
+            within_s = max(within_s, self._floor_s, min(self._most_s, own_s) if in_time else 0.0)
         self._add_prompt(job, within_s, pace_share * self._share * pace_s)
 
     def add_rest(self, jobs: Iterable[Job]) -> None:
@@ -134,8 +136,7 @@ class Draft:
 
     def alternatives(self) -> tuple[Ranking, ...]:
         """The step; and everyone else who runs, so that nobody holds blocks that the step is in need of."""
-        ranked = {s.id for s, _ in self._ranking}
-        most = self._view.max_step_tokens
+        ranked, most = {s.id for s, _ in self._ranking}, self._view.max_step_tokens
         return self._ranking, [(s, most) for s in self._view.running if s.id not in ranked]
 
     def _add_prompt(self, job: Job, within_s: float, decode_s: float) -> None:
