@@ -1,19 +1,20 @@
 """What becomes of promises beyond capacity, beside a deep queue, and with nothing set: on this machine's CPU,
 over HTTP.
 
-    python benchmarks/overload_cpu.py                       all parts, about 15 minutes
+    python benchmarks/overload_cpu.py                       all parts, about 25 minutes
     python benchmarks/overload_cpu.py --part overload       a part; the others' results are kept
 
 overload    chat and interactive refuse what would come too late. 20 s at 3 times capacity, then 40 s at
             0.7 times. How soon a 429 comes, and whether who comes again when it says, once, is let in
-background  chat alone at 0.3 and 0.7 of capacity, alone and beside a batch queue that does not run dry: how
-            busy the device is, and what that costs chat
+background  chat at 0.3 and 0.7 of the capacity that it has when nobody else comes (found first, or
+            `--chat-capacity`), alone and beside a batch queue that does not run dry: how busy the device is,
+            and what that costs chat
 defaults    `headway serve` without a flag: long prompts are answered, nobody is refused; and of a target
             that no load would meet the log says so once
 
 A trial during which others had much of the cores, or the client was late, is made again, up to three times.
-Capacity is adaptive's own as policies_cpu.py --own found it, or `--capacity`. Lengths and targets are in
-cpu_world.py.
+Capacity of the mixed load is adaptive's own as policies_cpu.py --own found it, or `--capacity`. Lengths and
+targets are in cpu_world.py.
 """
 
 import argparse
@@ -44,6 +45,8 @@ from headway.bench.client import Client, Exchange
 from headway.bench.load import Played, obeying, play
 from headway.bench.served import Server, disturbance, left_alone, serving, usage
 from headway.bench.wire import Asked
+from headway.sim.capacity import attained
+from headway.sim.capacity import capacity as largest_rate
 
 RESULTS = Path(__file__).parent / "results" / "overload-cpu.json"
 ADAPTIVE = Configuration("adaptive", 2048, 64)
@@ -53,6 +56,7 @@ REFUSING = (
 )
 refusal_s = 0.05  # a 429 comes within it
 overload_s, calm_s, drain_s = 20.0, 40.0, 12.0
+capacity_seed, chat_guess = 21, 0.85  # requests/s, near chat's own capacity on two cores
 batch_rate = 5.0  # requests of the deep queue for each second of a trial: more than can be served
 most_named_s = 20.0
 
@@ -129,6 +133,18 @@ def background_schedule(rate: float, seed: int, seconds: float, *, queue: bool) 
         return chat
     deep = mixed(batch_rate, seed + 1000, seconds, {"batch": MIX["batch"]._replace(share=1.0)})
     return [replace(asked, at_s=0.0) for asked in deep] + chat
+
+
+def chat_capacity(seconds: float) -> float:
+    """The largest rate at which chats that come alone have an attainment of 95 %, to a tenth."""
+
+    def can(rate: float) -> bool:
+        row = counted(partial(filled, rate, capacity_seed, seconds, queue=False))
+        met: float = row["classes"]["chat"]["attainment"]
+        print(f"background: chat alone at {rate:.3f}/s: attainment {met:.1%}", flush=True)
+        return met >= attained
+
+    return round(largest_rate(can, chat_guess, tolerance=0.1, stride=1.25), 3)
 
 
 def background(capacity: float, seed: int, seconds: float) -> list[Row]:
@@ -216,7 +232,7 @@ def told(part: str, row: Row) -> str:
         chat = row["classes"]["chat"]["attainment"]
         beside = "with a queue" if row["queue"] else "alone"
         late = "" if row["valid"] else "; NOT VALID"
-        at = f"chat at {row['factor']} of capacity"
+        at = f"chat at {row['factor']} of its capacity"
         return f"{at}, {beside}: attainment {chat:.1%}, busy {row['busy']:.0%}{late}"
     return ", ".join(f"{name} {value}" for name, value in row.items())
 
@@ -235,23 +251,27 @@ def main() -> None:
     parts = ("overload", "background", "defaults")
     parser.add_argument("--part", action="append", choices=parts, help="default: all")
     parser.add_argument("--capacity", type=float, default=capacity_found() or 1.4, help="requests/s")
+    parser.add_argument("--chat-capacity", type=float, help="requests/s of chat alone; default: found first")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=60.0, help="of a trial of background")
     parser.add_argument("--json", action="store_true", help="the last line is everything as one JSON object")
     given = parser.parse_args()
     runs: dict[str, Callable[[int], list[Row]]] = {
         "overload": lambda seed: [counted(partial(overload, given.capacity, seed))],
-        "background": lambda seed: background(given.capacity, seed, given.seconds),
+        "background": lambda seed: background(capacities["background"], seed, given.seconds),
         "defaults": lambda seed: [defaults()] if seed == 1 else [],
     }
     everything = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    capacities = dict.fromkeys(parts, given.capacity)
     for part in given.part or parts:
         facts, rows = where(), list[Row]()
+        if part == "background":
+            capacities[part] = given.chat_capacity or chat_capacity(1.5 * given.seconds)
         for seed in range(1, given.rounds + 1):
             for row in runs[part](seed):
                 rows.append(row)
                 print(f"{part}: {told(part, row)}", flush=True)
-        everything[part] = {"where": facts, "capacity": given.capacity, "trials": rows}
+        everything[part] = {"where": facts, "capacity": capacities[part], "trials": rows}
         RESULTS.write_text(json.dumps(everything, indent=1) + "\n")
     if given.json:
         print(json.dumps(everything))

@@ -192,8 +192,8 @@ Adaptive; chat and interactive (first token in 2 s) refuse what would come too l
 def _background(found: Row) -> str:
     text = f"""## A deep queue of batch beside chat
 
-Chat alone at 0.3 and 0.7 of {found["capacity"]:.2f} requests/s, by itself and beside a batch queue that
-does not run dry. *Busy*: the share of the time in which a step ran. {measured(found["where"])}
+Chat at 0.3 and 0.7 of {found["capacity"]:.2f} requests/s, its capacity when nobody else comes, by itself
+and beside a batch queue that does not run dry. *Busy*: the share of the time in which a step ran. {measured(found["where"])}
 
 """
     text += heading("chat's rate", "batch queue", "chat's attainment", "busy")
