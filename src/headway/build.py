@@ -31,8 +31,8 @@ from headway.model.kv import KVCache
 from headway.model.native import native_parts
 from headway.model.parts import Parts, plain_parts
 from headway.model.weights import load_weights
-from headway.profile.file import BadProfile, Machine, Model
-from headway.profile.whose import find_profile, this_machine, this_model
+from headway.profile.file import BadProfile, Calibration, Machine, Model, Peaks
+from headway.profile.whose import find_profile, machine_differs, this_machine, this_model
 from headway.sizing import Facts, free_memory_bytes, size_up
 from headway.spec import ModelSpec, read_spec
 
@@ -48,6 +48,7 @@ class Built(NamedTuple):
     facts: Facts
     kv: KVCache
     machine: Machine  # as far as a step's time follows from it
+    peaks: Peaks | None  # of this machine, where they were measured
 
 
 def build_engine(
@@ -61,7 +62,7 @@ def build_engine(
     facts = size_up(settings, spec, free_memory_bytes())
     parts, kernels = _parts(settings, spec)
     machine = this_machine(settings.threads or torch.get_num_threads(), kernels)
-    profile = _profile(settings, this_model(spec, settings.model), machine)
+    known = _calibration(settings, this_model(spec, settings.model), machine)
     with _phase("weights loaded", told):
         weights = load_weights(path, spec, torch.float32)
     with _phase("weights laid out", told):
@@ -76,11 +77,12 @@ def build_engine(
         MEMORY_RULES[settings.kv_allocation],
         classes=settings.service_classes,
         policies=policies,
-        profile=profile,
+        profile=Profile() if known is None else known.forecast.as_profile(),
         exclusive=executor.exclusive,
     )
     engine = Engine(MonotonicClock(), inbox, executor, sink, scheduler)
-    return Built(engine, executor, facts, kv, machine)
+    peaks = None if known is None or machine_differs(known.machine, machine) else known.peaks
+    return Built(engine, executor, facts, kv, machine, peaks)
 
 
 def _parts(settings: Settings, spec: ModelSpec) -> tuple[Parts, str]:
@@ -98,14 +100,14 @@ def _parts(settings: Settings, spec: ModelSpec) -> tuple[Parts, str]:
         return plain_parts(spec), "plain"
 
 
-def _profile(settings: Settings, model: Model, machine: Machine) -> Profile:
+def _calibration(settings: Settings, model: Model, machine: Machine) -> Calibration | None:
     """What the forecast begins with; which that is, is said."""
     try:
         found = find_profile(settings.profile, model, machine, default_cache_dir())
     except BadProfile as why:
         raise ConfigError(str(why)) from why
     forecasting.info("it begins with %s", found.words)
-    return Profile() if found.calibration is None else found.calibration.forecast.as_profile()
+    return found.calibration
 
 
 def _limits(settings: Settings, facts: Facts) -> Limits:

@@ -10,8 +10,8 @@ import pytest
 from mock_server import Mock
 
 from headway.bench.client import spread
-from headway.bench.load import Played, obeying, play
-from headway.bench.wire import Asked, read_target
+from headway.bench.load import Played, check_answered, obeying, play
+from headway.bench.wire import Asked, BadTarget, read_target
 from tests.bench.virtual import InMemory, Line, run
 
 target = read_target("http://mock:80", "m")
@@ -99,6 +99,14 @@ def test_what_is_unfinished_at_the_horizon_is_cut_off_and_counts_as_incomplete()
     short, long = played(Mock(0.1, 0.1), [asked(), asked(output_tokens=1000)], 2.05).answers
     assert (short.complete, long.complete) == (True, False)
     assert len(long.stamps) == 20
+
+
+def test_a_server_from_which_nothing_comes_is_told_apart_from_one_that_is_slow() -> None:
+    slow = played(Mock(20.0, 1.0), [asked()], horizon_s=5.0)
+    check_answered(slow, "here")
+    with pytest.raises(BadTarget, match="here nobody was answered within 5 s"):
+        check_answered(slow, "here", 5.0)
+    check_answered(played(Mock(0.5, 0.1), [asked()]), "here", 5.0)
 
 
 def test_a_client_that_obeys_comes_again_when_it_was_told_to() -> None:

@@ -19,6 +19,7 @@ from headway.bench.sweep import (
     words,
 )
 from headway.bench.sweep_page import sweep_page
+from headway.bench.wire import BadTarget
 
 
 def figures(load: float, rate_at: float = 16.0, **more: Any) -> Figures:
@@ -104,3 +105,21 @@ def test_table_json_and_page_have_every_load() -> None:
     assert set(found["knee"]) == {"kneedle", "throughput_over_latency"}
     page = sweep_page("A sweep", "of nothing", swept, at_a_time, found["says"])
     assert all(word in page for word in ("quadrants at the target", "best throughput", "bound by compute"))
+
+
+def test_a_server_that_dies_on_the_way_leaves_what_came_before() -> None:
+    def measure(load: float, repeat: int) -> Figures:
+        if load > 2:
+            raise BadTarget("nobody listens")
+        return figures(load)
+
+    swept = sweep(read_sizes("1,2,4"), 1, measure, 1.0)
+    assert list(swept.runs) == [1, 2]
+    assert list(words(swept, at_a_time))[-1] == "it ended there: nobody listens"
+    with pytest.raises(BadTarget):
+        sweep(read_sizes("4"), 1, measure, 1.0)
+
+
+def test_one_load_has_no_knee() -> None:
+    swept = sweep(read_sizes("4"), 1, lambda load, repeat: figures(load), 1.0)
+    assert [found.load for found in swept.knees.values()] == [None, None]

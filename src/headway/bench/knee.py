@@ -45,8 +45,8 @@ def kneedle(points: Sequence[Point]) -> float | None:
 
 
 def most_for_latency(points: Sequence[Point]) -> float | None:
-    """Where throughput over latency, the median E2E, is greatest."""
-    return max(points, key=lambda p: p.output_tok_s / p.e2e_p50_s).load if points else None
+    """Where throughput over latency, the median E2E, is greatest; of one load it says nothing."""
+    return max(points, key=lambda p: p.output_tok_s / p.e2e_p50_s).load if len(points) > 1 else None
 
 
 KNEES: Mapping[str, Pick] = {"kneedle": kneedle, "throughput_over_latency": most_for_latency}

@@ -8,16 +8,18 @@ and told with each run. Knows no promises.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import inf
 
 from headway.bench.client import Client, Connect, Exchange, connect
 from headway.bench.report import Answer
-from headway.bench.wire import Asked, Target
+from headway.bench.wire import Asked, BadTarget, Target
 
 most_lag_s = 0.02  # of the client's loop, 99 times in 100: above it the client was the bottleneck
 tick_s = 0.01
+alive = (None, 200, 429)  # statuses of a server that lives: open, answered, refused
 told_every_s = 0.5
 
 
@@ -37,6 +39,19 @@ class Played:
     @property
     def answers(self) -> list[Answer]:
         return [exchange.answer for exchange in self.exchanges]
+
+
+def check_answered(played: Played, when: str, within_s: float | None = None) -> None:
+    """Raises BadTarget where nobody was answered; that all are open or were refused is enough without
+    `within_s`."""
+    if any(e.complete for e in played.exchanges):
+        return
+    failed = (e for e in played.exchanges if e.error or e.status not in alive)
+    errors = Counter(e.error or str(e.status) for e in failed)
+    if errors:
+        raise BadTarget(f"{when} nobody was answered: {dict(errors.most_common(3))}")
+    if within_s is not None:
+        raise BadTarget(f"{when} nobody was answered within {within_s:g} s")
 
 
 Way = Callable[[Client, Asked, bytes], Awaitable[object]]

@@ -8,6 +8,7 @@ from typing import Any
 
 from headway.bench.fields import BadWorkload, number, shown
 from headway.bench.knee import KNEES, Knee, Point, knee, mean, quadrant, worth_until
+from headway.bench.wire import BadTarget
 
 Figures = Mapping[str, Any]
 
@@ -84,14 +85,15 @@ class Swept:
 
 def sweep(loads: Loads, repeats: int, measure: Measure, target_s: float) -> Swept:
     """Repeats of a load follow each other; a load that crosses the target is the last of a growing sweep. One
-    at which nobody is answered ends any; what came before it is kept. Raises BadWorkload if nothing did.
+    at which nobody is answered ends any; what came before it is kept. Raises BadWorkload or BadTarget if
+    nothing did.
     """
     runs: dict[float, list[Figures]] = {}
     for load in loads:
-        own = [measure(load, repeat) for repeat in range(repeats)]
         try:
+            own = [measure(load, repeat) for repeat in range(repeats)]
             crossed = mean([_point(load, run) for run in own]).ttft_p95_s > target_s
-        except BadWorkload as error:
+        except (BadWorkload, BadTarget) as error:
             if not runs:
                 raise
             return Swept(runs, target_s, str(error))

@@ -22,7 +22,6 @@ from headway.cli.pages import check_page, write_page
 from headway.cli.sim_setup import AskedLoad, check_among, read_load, told_of
 from headway.config import POLICY_NAMES, ConfigError
 from headway.core.slo import BUILT_IN
-from headway.sim.precision import Precision
 
 default_model, default_requests, default_simulated = "smollm2", 200, 1000
 default_trials = 24
@@ -80,8 +79,7 @@ def capacity_command(
     """
     is_simulated, is_url = device is not None or profile is not None, "://" in target
     load = AskedLoad(
-        workload=workload or ("sharegpt" if device else "small"), lengths=lengths, trace=None,
-        trace_kind=None, mix=mix, arrivals=arrivals, window=None,
+        workload=workload or ("sharegpt" if device else "small"), lengths=lengths, mix=mix, arrivals=arrivals,
         requests=requests or (default_simulated if is_simulated else default_requests),
     )  # fmt: skip
     with told_plainly(as_json=json), sigterm_as_ctrl_c():
@@ -124,17 +122,11 @@ def _simulated(
     seed: int,
 ) -> System:
     named = {name: getattr(load, name) for name in AskedLoad.__dataclass_fields__}
-    return simulated(
-        sim_setup.Asked(
-            **named, model=target, profile=profile, device=device, devices=None, tp=tp, pp=1, nodes=1,
-            weights=Precision.BITS16, kv=Precision.BITS16, memory_share=0.9, engine="headway",
-            policy=policy or "adaptive", kv_allocation="paged", max_num_seqs=None,
-            max_num_batched_tokens=None, max_model_len=None, max_queue=None, block_size=16,
-            prefix_caching=True, classes=classes, rate=None, slow=None, lose_rank=None, leaving=0.0,
-            burst=None,
-        ),
-        seed,
+    asked = sim_setup.Asked(
+        **named, model=target, profile=profile, device=device, tp=tp, policy=policy or "adaptive",
+        classes=classes,
     )  # fmt: skip
+    return simulated(asked, seed)
 
 
 @contextmanager

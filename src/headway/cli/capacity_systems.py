@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from headway.bench.client import Client, Exchange
 from headway.bench.largest_rate import Attempt, Trial, hopeless, judged, may_miss, most_missed
-from headway.bench.load import Played, play
+from headway.bench.load import check_answered, play
 from headway.bench.prompts import as_ids, as_text
 from headway.bench.report import meets
 from headway.bench.wire import Asked, BadTarget, Target
@@ -25,7 +25,6 @@ from headway.sim.simulate import run
 
 drain_s, look_s = 30.0, 0.5
 warm_up, warm_up_s = 8, 120.0  # requests before the first trial; seconds they may take
-alive = (None, 200, 429)  # statuses of a server that lives: open, answered, refused
 attempts = 3  # at a trial in which the client was late
 
 Classes = Mapping[str, ServiceClass]
@@ -75,7 +74,8 @@ def over_http(target: Target, classes: Classes, draws: Draws) -> Attempt:
     first = draws.asked(1.0, -1)
     if strangers := {asked.service_class for asked in first} - classes.keys():
         raise ConfigError(f"the load asks for {', '.join(strangers)}, which is not promised; see --mix")
-    _check(asyncio.run(play(first[:warm_up], target, warm_up_s, at_a_time=4)), "before the first trial")
+    warmed = asyncio.run(play(first[:warm_up], target, warm_up_s, at_a_time=4))
+    check_answered(warmed, "before the first trial", warm_up_s)
 
     def attempt(rate: float, number: int) -> Trial:
         asked = draws.asked(rate, number)
@@ -84,7 +84,7 @@ def over_http(target: Target, classes: Classes, draws: Draws) -> Attempt:
             stops_s: list[float] = []
             watch = _until_decided(classes, Counter(a.service_class for a in asked), stops_s)
             played = asyncio.run(play(asked, target, horizon_s, beside=watch))
-            _check(played, f"at {rate:.3g} requests/s")
+            check_answered(played, f"at {rate:.3g} requests/s")
             if played.valid:
                 answers = sorted(played.answers, key=lambda a: a.arrival_s)
                 return judged(answers, classes, rate, stops_s[0] if stops_s else None)
@@ -93,13 +93,6 @@ def over_http(target: Target, classes: Classes, draws: Draws) -> Attempt:
         raise BadTarget(f"at {rate:.3g} requests/s {late}")
 
     return attempt
-
-
-def _check(played: Played, when: str) -> None:
-    failed = (e for e in played.exchanges if not e.complete and (e.error or e.status not in alive))
-    errors = Counter(e.error or str(e.status) for e in failed)
-    if errors and not any(e.complete for e in played.exchanges):
-        raise BadTarget(f"{when} nobody was answered: {dict(errors.most_common(3))}")
 
 
 def _until_decided(

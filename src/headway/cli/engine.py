@@ -16,8 +16,12 @@ from headway.config import ConfigError, Settings
 from headway.core.engine import Engine
 from headway.core.ports import Inbox, Sink
 from headway.metrics.ledger import Standing
+from headway.metrics.roof import Roof
+from headway.profile.file import Peaks
 from headway.server.engine_main import Loaded, run_engine
 from headway.server.wire import Facts, Heartbeat
+from headway.sizing import Facts as Sized
+from headway.sizing import dtype_bytes
 from headway.spec import BadModel
 
 
@@ -35,12 +39,19 @@ def main(settings_json: str, path: str) -> int:
         told("torch loaded", time.monotonic() - start_s)
         built = build_engine(settings, Path(path), inbox, sink, wake, told)
         facts = built.facts
+        roof = None if built.peaks is None else _roof(facts, built.peaks)
         wire_facts = Facts(
-            facts.vocab, facts.max_model_len, facts.block_size, facts.blocks, settings.max_queue
+            facts.vocab, facts.max_model_len, facts.block_size, facts.blocks, settings.max_queue, roof
         )
         return Loaded(wire_facts, partial(pulse, built.engine), built.engine.run, built.executor.close)
 
     return run_engine(load, (ConfigError, BadModel))
+
+
+def _roof(facts: Sized, peaks: Peaks) -> Roof:
+    weights = float(facts.parameters)
+    slot_bytes = facts.kv_bytes / facts.kv_tokens
+    return Roof(weights * dtype_bytes, slot_bytes, 2.0 * weights, peaks.copied_bytes_s, peaks.flop_s)
 
 
 def spin_briefly() -> None:

@@ -11,6 +11,8 @@ from headway.cli.run import run
 from headway.cli.serve import serve
 from headway.cli.sim import sim
 from headway.cli.sweep import sweep_command
+from headway.cli.top import top_command
+from headway.cli.tune import tune_command
 from headway.cli.version import version
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app.command(rich_help_panel="Answer")(run)
 app.add_typer(bench.app, name="bench", rich_help_panel="Measure")
 app.command("sweep", rich_help_panel="Measure")(sweep_command)
 app.command("capacity", rich_help_panel="Measure")(capacity_command)
+app.command("tune", rich_help_panel="Measure")(tune_command)
+app.command("top", rich_help_panel="Measure")(top_command)
 app.command(rich_help_panel="Measure")(calibrate)
 app.command(rich_help_panel="Measure")(sim)
 app.command(rich_help_panel="Measure")(plan)

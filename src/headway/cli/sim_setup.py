@@ -31,10 +31,7 @@ from headway.sim.simulate import Trial
 
 step_tokens = {"stall-free": 512, "adaptive": 4096, "aimd": 4096}  # else
 most_step_tokens = 8192
-of_devices: Mapping[str, object] = {
-    "device": None, "devices": None, "tp": 1, "pp": 1, "nodes": 1, "weights": Precision.BITS16,
-    "kv": Precision.BITS16, "memory_share": 0.9, "engine": "headway",
-}  # fmt: skip
+of_devices = ("device", "devices", "tp", "pp", "nodes", "weights", "kv", "memory_share", "engine")  # alone
 default_model, default_device, default_workload = "Mistral-7B", "A100-80", "sharegpt"
 default_requests, default_rate = 1000, 1.0
 tail_s = (
@@ -46,14 +43,14 @@ tail_s = (
 class AskedLoad:
     """The flags that say who asks, by their names."""
 
-    workload: str | None
-    lengths: Path | None
-    trace: Path | None
-    trace_kind: str | None
-    mix: str | None
-    arrivals: str | None
-    requests: int | None
-    window: float | None
+    workload: str | None = None
+    lengths: Path | None = None
+    trace: Path | None = None
+    trace_kind: str | None = None
+    mix: str | None = None
+    arrivals: str | None = None
+    requests: int | None = None
+    window: float | None = None
 
     @property
     def workload_name(self) -> str:
@@ -64,31 +61,31 @@ class AskedLoad:
 class Asked(AskedLoad):
     """And all others."""
 
-    model: str | None
-    profile: Path | None
-    device: str | None
-    devices: Path | None
-    tp: int
-    pp: int
-    nodes: int
-    weights: Precision
-    kv: Precision
-    memory_share: float
-    engine: str
-    policy: str
-    kv_allocation: str
-    max_num_seqs: int | None
-    max_num_batched_tokens: int | None
-    max_model_len: int | None
-    max_queue: int | None
-    block_size: int
-    prefix_caching: bool
-    classes: list[str] | None
-    rate: float | None
-    slow: list[str] | None
-    lose_rank: float | None
-    leaving: float
-    burst: list[str] | None
+    model: str | None = None
+    profile: Path | None = None
+    device: str | None = None
+    devices: Path | None = None
+    tp: int = 1
+    pp: int = 1
+    nodes: int = 1
+    weights: Precision = Precision.BITS16
+    kv: Precision = Precision.BITS16
+    memory_share: float = 0.9
+    engine: str = "headway"
+    policy: str = "adaptive"
+    kv_allocation: str = "paged"
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    max_model_len: int | None = None
+    max_queue: int | None = None
+    block_size: int = 16
+    prefix_caching: bool = True
+    classes: list[str] | None = None
+    rate: float | None = None
+    slow: list[str] | None = None
+    lose_rank: float | None = None
+    leaving: float = 0.0
+    burst: list[str] | None = None
 
     @property
     def workload_name(self) -> str:
@@ -161,8 +158,8 @@ def _devices(asked: Asked) -> tuple[Machine, Limits]:
 
 def _measured(asked: Asked, profile: Path) -> tuple[Machine, Limits]:
     """The limits are those of `headway serve` on that machine."""
-    for name, usual in of_devices.items():
-        if getattr(asked, name) != usual:
+    for name in of_devices:
+        if getattr(asked, name) != getattr(Asked(), name):
             flag = f"--{name.replace('_', '-')}"
             raise ConfigError(f"{flag}: --profile says what a step takes; leave {flag} out")
     calibration = read_profile(profile)

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 from headway.bench.arrivals import poisson
-from headway.bench.load import Played, play
+from headway.bench.load import Played, check_answered, play
 from headway.bench.probe import probe
 from headway.bench.prompts import as_ids, as_text
 from headway.bench.report import latencies, overall
 from headway.bench.run_figures import figures
 from headway.bench.served import read_metrics, serving
 from headway.bench.sweep import Figures, Loads, Measure, largest_size
-from headway.bench.wire import Api, Asked, Target
+from headway.bench.wire import Api, Asked, BadTarget, Target
 from headway.bench.workload import Arrival
 from headway.clock import VirtualClock
 from headway.config import Settings
@@ -34,7 +34,7 @@ from headway.sim.models import model
 from headway.sim.scripted import LengthsExecutor
 
 waves, fewest = 3, 4  # requests of a batch size: so many times as many, and no fewer
-drain_s, scrape_s, block_size = 60.0, 10.0, 16
+drain_s, warm_up_s, scrape_s, block_size = 60.0, 120.0, 10.0, 16
 preempted = "headway:preemptions_total"
 
 
@@ -93,9 +93,9 @@ def _over_http(target: Target, work: Work, scraped: str | None) -> Measure:
         found = figures(_play(target, work, load, repeat), BUILT_IN)
         return {**found, "preemptions": _preempted(scraped) - before}
 
-    asyncio.run(
-        play(work.asked(4.0, -1)[:8], target, drain_s, at_a_time=4)
-    )  # so that nothing is a first time
+    first = work.asked(4.0, -1)[:8]  # so that nothing is a first time
+    warmed = asyncio.run(play(first, target, warm_up_s, at_a_time=4))
+    check_answered(warmed, "before the first load", warm_up_s)
     return measure
 
 
@@ -109,10 +109,12 @@ def _play(target: Target, work: Work, load: float, repeat: int) -> Played:
 def _preempted(url: str | None) -> float:
     if url is None:
         return 0.0
-    with urlopen(f"{url}/metrics", timeout=scrape_s) as answer:
-        return sum(
-            v for name, v in read_metrics(answer.read().decode()).items() if name.startswith(preempted)
-        )
+    try:
+        with urlopen(f"{url}/metrics", timeout=scrape_s) as answer:
+            found = read_metrics(answer.read().decode())
+    except (OSError, ValueError) as error:
+        raise BadTarget(f"{url}/metrics: {error}") from error
+    return sum(value for name, value in found.items() if name.startswith(preempted))
 
 
 def simulated(name: str, device_name: str, tp: int, loads: Loads, work: Work, policy: str | None) -> Measure:

@@ -14,6 +14,7 @@ from headway.metrics.export_promises import promise_metrics
 from headway.metrics.families import counter, gauge, histogram_family
 from headway.metrics.histogram import Histogram
 from headway.metrics.ledger import Latencies, Ledger
+from headway.metrics.roof import Roof, used
 
 _vllm_labels = ("model_name", "engine")
 _vllm_reasons = {
@@ -38,6 +39,7 @@ class Outlook(NamedTuple):
     now_s: float
     state: str  # the engine's
     pool: Pool | None  # None while it loads
+    roof: Roof | None = None  # None: no profile says what the machine can do
 
 
 def exposition(ledger: Ledger, model: str, outlook: Callable[[], Outlook]) -> Callable[[], bytes]:
@@ -61,6 +63,7 @@ class _Collector:
         self._ledger.look(outlook.now_s)
         yield from self._own_counts()
         yield from self._own_state(outlook)
+        yield from self._own_use(outlook)
         yield from self._own_latencies()
         yield from promise_metrics(self._ledger)
         yield from self._vllm_counts(outlook)
@@ -111,6 +114,18 @@ class _Collector:
             age_s = max(0.0, outlook.now_s - step.at_s)
             yield gauge("headway:last_step_age_seconds", "Since the last step ended.", (), [((), age_s)])
             yield gauge("headway:step_budget_tokens", "Budget of the last step.", (), [((), step.budget)])
+
+    def _own_use(self, outlook: Outlook) -> Iterator[Metric]:
+        if outlook.roof is None or outlook.pool is None:
+            return
+        found = used(outlook.roof, self._ledger.recent_steps, outlook.pool.block_size)
+        if found is None:
+            return
+        words = "Of the last steps: share of the {} that was measured, 0 to 1, estimated."
+        yield gauge("headway:mbu", words.format("memory bandwidth"), (), [((), found.mbu)])
+        yield gauge("headway:mfu", words.format("arithmetic rate"), (), [((), found.mfu)])
+        bounds = [((limit,), float(limit == found.bound_by)) for limit in ("memory", "compute")]
+        yield gauge("headway:bound_by", "1 for the limit that is nearer.", ("limit",), bounds)
 
     def _own_latencies(self) -> Iterator[Metric]:
         classes = sorted(self._ledger.latencies.items())

@@ -5,7 +5,7 @@ finished, so that accepted = finished when nothing is open.
 """
 
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -41,6 +41,7 @@ class Standing(NamedTuple):
     slots_unused: int  # in used blocks, holding no computed token
 
 
+recent_steps = 64
 most_stamps = 1_000  # of an open stream whose gaps are looked at
 
 
@@ -103,6 +104,7 @@ class Ledger:
         self.step_seconds = Histogram(latency_bounds)
         self.step_tokens = Histogram(token_bounds)
         self.forecast_ratio = Histogram(ratio_bounds)
+        self.recent_steps = deque[Stepped](maxlen=recent_steps)
         self.standing: Standing | None = None  # None until the engine has said
 
     def retune(self, classes: Mapping[str, ServiceClass]) -> None:
@@ -205,6 +207,7 @@ class Ledger:
 
     def _step(self, event: Stepped) -> None:
         self.last_step = event
+        self.recent_steps.append(event)
         self._teller.infeasible(event.infeasible)
         self.look(event.at_s)
         self.stands(

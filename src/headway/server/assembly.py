@@ -44,7 +44,9 @@ async def connected(
 
     def outlook() -> Outlook:
         facts = client.facts
-        return Outlook(now_s(), client.state, None if facts is None else Pool(facts.block_size, facts.blocks))
+        if facts is None:
+            return Outlook(now_s(), client.state, None)
+        return Outlook(now_s(), client.state, Pool(facts.block_size, facts.blocks), facts.roof)
 
     with ThreadPoolExecutor(2, thread_name_prefix="headway-text") as threads:
         try:

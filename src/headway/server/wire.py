@@ -28,6 +28,7 @@ from headway.core.types import (
     type_code,
 )
 from headway.metrics.ledger import Standing
+from headway.metrics.roof import Roof
 
 frame_bytes = 64 << 20  # the largest frame; a prompt of 10 million tokens is smaller
 header_bytes = 4
@@ -82,6 +83,7 @@ class Facts(msgspec.Struct, array_like=True, frozen=True, tag=3):
     block_size: int
     blocks: int
     max_queued: int  # sequences that may wait
+    roof: Roof | None = None  # None: what the machine can do was not measured
 
 
 class Failed(msgspec.Struct, array_like=True, frozen=True, tag=4):
