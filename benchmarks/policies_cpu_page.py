@@ -193,7 +193,8 @@ def _background(found: Row) -> str:
     text = f"""## A deep queue of batch beside chat
 
 Chat at 0.3 and 0.7 of {found["capacity"]:.2f} requests/s, its capacity when nobody else comes, by itself
-and beside a batch queue that does not run dry. *Busy*: the share of the time in which a step ran. {measured(found["where"])}
+and beside a batch queue that does not run dry. *Busy*: the share of the time in which a step ran.
+{measured(found["where"])}
 
 """
     text += heading("chat's rate", "batch queue", "chat's attainment", "busy")

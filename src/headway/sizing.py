@@ -26,6 +26,8 @@ class Facts:
     block_size: int
     blocks: int
     kv_bytes: int
+    head: int  # parameters of the output head, which only sampled rows meet
+    body: int  # those that every token meets: all but the head and a table of embeddings
 
     @property
     def kv_tokens(self) -> int:
@@ -56,7 +58,10 @@ def size_up(settings: Settings, spec: ModelSpec, free_bytes: int) -> Facts:
             f"there is {_mib(blocks * block_bytes)}; set --kv-cache-memory {_mib(wanted * block_bytes)}"
             + (f" or --max-model-len {fits}" if fits else "")
         )
-    return Facts(spec.parameters, spec.vocab, fits, settings.block_size, blocks, blocks * block_bytes)
+    head = spec.vocab * spec.hidden
+    body = spec.parameters - (head if spec.tied else 2 * head)
+    kv_bytes = blocks * block_bytes
+    return Facts(spec.parameters, spec.vocab, fits, settings.block_size, blocks, kv_bytes, head, body)
 
 
 def _pool(settings: Settings, block_bytes: int, blocks_per_context: int, free_bytes: int) -> int:

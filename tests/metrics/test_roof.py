@@ -7,7 +7,7 @@ from headway.metrics.export import Outlook, Pool, exposition
 from headway.metrics.ledger import Ledger
 from headway.metrics.roof import Roof, Used, used
 
-ROOF = Roof(weight_bytes=100.0, slot_bytes=1.0, token_flop=50.0, peak_bytes_s=1_000.0, peak_flop_s=10_000.0)
+ROOF = Roof(100.0, 1.0, token_flop=50.0, row_flop=100.0, peak_bytes_s=1_000.0, peak_flop_s=10_000.0)
 
 
 def step(seconds: float, tokens: int, blocks: int = 0, unused: int = 0) -> Stepped:
@@ -16,7 +16,8 @@ def step(seconds: float, tokens: int, blocks: int = 0, unused: int = 0) -> Stepp
 
 
 def test_a_step_reads_the_weights_and_what_is_held_and_multiplies_for_each_token() -> None:
-    assert used(ROOF, [step(0.2, 4, blocks=7, unused=12)], block_size=16) == pytest.approx((1.0, 0.1))
+    one = step(0.2, 4, blocks=7, unused=12)._replace(sequences=2)
+    assert used(ROOF, [one], block_size=16) == pytest.approx((1.0, 0.2))
 
 
 def test_several_steps_count_by_the_time_they_took() -> None:
@@ -24,7 +25,7 @@ def test_several_steps_count_by_the_time_they_took() -> None:
     assert found == pytest.approx((0.2, 1.0))
     assert found is not None
     assert found.bound_by == "compute"
-    assert Used(0.5, 0.1).bound_by == "memory"
+    assert (Used(0.5, 0.1).bound_by, Used(0.1, 0.2).bound_by) == ("memory", "neither")
 
 
 def test_without_a_step_or_without_peaks_nothing_is_claimed() -> None:
@@ -36,3 +37,5 @@ def test_without_a_step_or_without_peaks_nothing_is_claimed() -> None:
     measured = exposition(ledger, "m", lambda: Outlook(0.0, "ready", Pool(16, 10), ROOF))().decode()
     assert "headway:mbu 0.5" in measured
     assert 'headway:bound_by{limit="memory"} 1.0' in measured
+    idle = exposition(ledger, "m", lambda: Outlook(60.0, "ready", Pool(16, 10), ROOF))()
+    assert b"headway:mbu" not in idle

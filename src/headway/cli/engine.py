@@ -49,9 +49,9 @@ def main(settings_json: str, path: str) -> int:
 
 
 def _roof(facts: Sized, peaks: Peaks) -> Roof:
-    weights = float(facts.parameters)
-    slot_bytes = facts.kv_bytes / facts.kv_tokens
-    return Roof(weights * dtype_bytes, slot_bytes, 2.0 * weights, peaks.copied_bytes_s, peaks.flop_s)
+    weight_bytes, slot_bytes = float(facts.body + facts.head) * dtype_bytes, facts.kv_bytes / facts.kv_tokens
+    flop = (2.0 * facts.body, 2.0 * facts.head)
+    return Roof(weight_bytes, slot_bytes, *flop, peaks.copied_bytes_s, peaks.flop_s)
 
 
 def spin_briefly() -> None:

@@ -1,8 +1,10 @@
 """`headway top`: a running server, live: promises, queue, batch, memory."""
 
 import json as json_text
+import sys
 import time
 from collections import deque
+from http.client import HTTPException
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -16,7 +18,7 @@ from headway.bench.served import read_metrics
 from headway.bench.wire import BadTarget
 from headway.cli.ending import last_line, told_plainly
 from headway.cli.flags import Json
-from headway.cli.top_view import Seen, figures, view
+from headway.cli.top_view import Seen, began_anew, figures, view
 
 patience_s, most_bytes = 5.0, 1 << 24
 looked_back = 10  # looks: what rates and percentiles are of
@@ -40,38 +42,45 @@ def top_command(
     """
     with told_plainly(as_json=json):
         seen = deque([_look(url, api_key)], maxlen=looked_back + 1)
+        if looks is None and not sys.stdout.isatty():
+            looks = 1  # nobody watches
         if json:
             time.sleep(every)
-            last_line({"url": url, **figures(seen[0], _look(url, api_key))})
+            look = _look(url, api_key)
+            last_line({"url": url, **figures(look if began_anew(seen[0], look) else seen[0], look)})
             return
         try:
             with Live(console=Console(), auto_refresh=False, screen=looks is None) as live:
                 for _ in range(looks) if looks else iter(int, 1):
                     time.sleep(every)
-                    live.update(_seen_anew(url, api_key, seen), refresh=True)
+                    live.update(seen_anew(url, api_key, seen), refresh=True)
         except KeyboardInterrupt:
             return  # that is how one leaves
 
 
-def _seen_anew(url: str, key: str | None, seen: deque[Seen]) -> RenderableType:
+def seen_anew(url: str, key: str | None, seen: deque[Seen]) -> RenderableType:
     """A server that is gone may come again; its counters begin anew then."""
     try:
-        seen.append(_look(url, key))
+        look = _look(url, key)
     except BadTarget as error:
         seen.clear()
         return Text(f"{error}; looking again", "red")
-    return view(url, figures(seen[0], seen[-1]))
+    if seen and began_anew(seen[-1], look):
+        seen.clear()
+    seen.append(look)
+    return view(url, figures(seen[0], look))
 
 
 def _look(url: str, key: str | None) -> Seen:
     """Raises BadTarget."""
-    slo = _get(url, "/v1/slo", key)
+    slo, metrics = _get(url, "/v1/slo", key), _get(url, "/metrics", key)
     try:
         promises: dict[str, Any] = json_text.loads(slo)
-        promises["classes"], promises["policy"], promises["paying"], promises["forecast_error"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadTarget(f"{url}: /v1/slo is not a Headway server's") from error
-    return Seen(time.monotonic(), read_metrics(_get(url, "/metrics", key)), promises)
+        look = Seen(time.monotonic(), read_metrics(metrics), promises)
+        figures(look, look)  # all of it is there
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadTarget(f"{url}: what it answers is not a Headway server's") from error
+    return look
 
 
 def _get(url: str, path: str, key: str | None) -> str:
@@ -79,10 +88,11 @@ def _get(url: str, path: str, key: str | None) -> str:
         raise BadTarget(f"{url}: a server's address begins with http:// or https://")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
-        with urlopen(Request(url.rstrip("/") + path, headers=headers), timeout=patience_s) as answer:
+        request = Request(url.rstrip("/") + path, headers=headers)
+        with urlopen(request, timeout=patience_s) as answer:
             return str(answer.read(most_bytes).decode(errors="replace"))
     except HTTPError as error:
         hint = "; --api-key" if error.code == 401 else ""
         raise BadTarget(f"{url}{path}: it answers {error.code}{hint}") from error
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         raise BadTarget(f"{url}: nobody answers there ({getattr(error, 'reason', error)})") from error

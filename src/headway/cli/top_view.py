@@ -11,6 +11,7 @@ from rich.text import Text
 
 from headway.bench.served import Metrics
 
+ever_rising = ("headway:step_seconds_count", "headway:accepted_total", "headway:finished_total")
 _labelled = re.compile(r'(\w+)="([^"]*)"')
 
 
@@ -20,6 +21,11 @@ class Seen(NamedTuple):
     at_s: float
     metrics: Metrics
     slo: dict[str, Any]
+
+
+def began_anew(before: Seen, now: Seen) -> bool:
+    """The server did, between two looks: a counter fell."""
+    return any(_sum(now.metrics, name) < _sum(before.metrics, name) for name in ever_rising)
 
 
 def figures(before: Seen, now: Seen) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def figures(before: Seen, now: Seen) -> dict[str, Any]:
     return {
         "state": next((labels["state"] for labels, _ in _of(now.metrics, "headway:engine_state")), "unknown"),
         "policy": now.slo["policy"],
-        "requests_per_s": grown("headway:finished_total") / seconds,
+        "ended_per_s": grown("headway:finished_total") / seconds,
         "goodput": grown("headway:goodput_requests_total") / seconds,
         "output_tok_s": grown("vllm:generation_tokens_total") / seconds,
         "running": int(_sum(now.metrics, "headway:running")),
@@ -112,7 +118,7 @@ def _machine(found: dict[str, Any]) -> Table:
     table = Table.grid(padding=(0, 2))
     tokens = f"{_whole(found['step_tokens'])} of {found['budget']}"
     rows = [
-        ("requests/s", f"{found['requests_per_s']:.2f}", "output tokens/s", f"{found['output_tok_s']:.1f}"),
+        ("ended/s", f"{found['ended_per_s']:.2f}", "output tokens/s", f"{found['output_tok_s']:.1f}"),
         ("goodput/s", f"{found['goodput']:.2f}", "refused/s", f"{found['refused_per_s']:.2f}"),
         ("running", f"{found['running']}", "waiting", f"{found['waiting']}, {found['oldest_wait_s']:.1f} s"),
         ("step", _ms(found["step_s"]), "tokens, budget", tokens),

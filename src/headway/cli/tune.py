@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,23 +14,27 @@ import typer
 import yaml
 from rich.table import Table
 
+from headway.bench.arrivals import read_arrivals
 from headway.bench.workload import Load
+from headway.classes import read_classes
 from headway.cli import bench_flags
 from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.flags import Json
-from headway.cli.pages import write_page
 from headway.cli.sim_own import Own, own_profile, server_flags
-from headway.cli.sim_setup import Asked, Setup, check_among, set_up
+from headway.cli.sim_setup import Asked, check_among, read_load, set_up, told_of
 from headway.cli.tune_systems import Measured, Work, measured, simulated
+from headway.cli.tune_trials import Trials
 from headway.config import ConfigError
 from headway.profile.file import BadProfile
-from headway.terminal import counting, show_table
-from headway.tune.search import Scored, Try, finalists, largest_rate, refined, rough
+from headway.terminal import live_line, show_table
+from headway.tune.search import Score, Scored, Try, chosen, finalists, largest_rate, refined, rough
 from headway.tune.settings import USES, Tuned, Use, grid, usual
 
 default_model, default_use = "smollm2", "mix"
+default_seconds = 30.0
 first_rate = 1.0  # requests per second that the search for a rate begins with
-refined_most = 30  # settings that are tried again, about
+leading = 4  # of the first trials, whose largest rate counts
+no_more_again_s = 300.0  # since the start: what was disturbed later is not measured again
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:
@@ -38,8 +43,7 @@ def _option(help: str, *names: str, **more: Any) -> Any:
 
 Model = Annotated[str, typer.Argument(help="As headway serve takes it.")]
 For = Annotated[
-    str,
-    _option(f"What it is for: {', '.join(USES)}. Says where the search begins, and who asks.", "--for"),
+    str, _option(f"What it is for: {', '.join(USES)}. Says where the search begins, and who asks.", "--for")
 ]
 Rate = Annotated[
     float | None,
@@ -59,7 +63,12 @@ Confirm = Annotated[
     int,
     _option("So many of the best are measured, beside what serve has by default; 0: none.", min=0, max=50),
 ]
-Seconds = Annotated[float, _option("Of arrivals in a measurement.", min=5.0, max=3600.0)]
+Seconds = Annotated[
+    float | None,
+    _option(
+        f"Of arrivals in a trial. Default: {default_seconds:g}.", min=5.0, max=3600.0, show_default=False
+    ),
+]
 Output = Annotated[
     Path, _option("The settings, for headway serve --config; no file that exists is written over.")
 ]
@@ -78,7 +87,7 @@ def tune_command(
     arrivals: bench_flags.Arrivals = None,
     profile: Profile = None,
     confirm: Confirm = 3,
-    seconds: Seconds = 40.0,
+    seconds: Seconds = None,
     seed: bench_flags.Seed = 1,
     output: Output = Path("headway-tuned.yaml"),
     json: Json = False,
@@ -89,6 +98,7 @@ def tune_command(
     best of those is written down for `headway serve --config`. Best is who meets the classes' promises for
     the most requests; for batch, who makes the most tokens.
     """
+    began_s = time.monotonic()
     with told_plainly(as_json=json), sigterm_as_ctrl_c():
         check_among("--for", use, USES)
         _check_new(output)
@@ -96,21 +106,25 @@ def tune_command(
             model=model, profile=profile, classes=classes, workload=workload, lengths=lengths, trace=trace,
             trace_kind=trace_kind, mix=mix, arrivals=arrivals,
         )  # fmt: skip
+        work = _work(asked, USES[use], rate, seconds, seed)
         own = _own(asked)
-        setup, work = _work(asked, own, USES[use])
-        found = _simulated(setup, work, USES[use], rate, seed)
-        chosen = finalists(found.refined, usual(), confirm) if confirm else []
+        setup = set_up(Asked(profile=own.profile, classes=classes))
+        attempt = simulated(setup, work)
+        typer.echo(f"headway: {setup.machine.title}, {setup.machine.words}", err=True)
+        found = _simulated(attempt, work, USES[use], rate)
         flags = server_flags(replace(asked, profile=own.profile), own)
-        attempt = measured(own.model, _unset(flags), work, found.rate, seed, seconds)
-        runs = list(_confirmed(attempt, chosen))
-        best = max(runs, key=lambda run: run[1].score.rank)[0] if runs else found.refined[0].tuned
-        lines = list(_compared(found, runs))
-        write_page(output, _config(model, use, classes, best, found.rate, work), "--output")
-    _show(lines, work, best)
+        on_machine = measured(own.model, _unset(flags), work, found.rate)
+        trials = Trials(on_machine, began_s + no_more_again_s)
+        if confirm:
+            trials.measure(finalists(found.ranked, usual(), confirm))
+        best = _best(found, trials, attempt)
+        lines = [_line(tuned, run, attempt(tuned, found.rate, 1)) for tuned, run in trials.runs.items()]
+        _show(lines, trials.failed, work, best)
+        _write(output, _config(best, asked, own, f"{model} --for {use}, {_at(found, work)}"))
     if json:
-        last_line({"model": model, "for": use, "rate": found.rate, "profile": str(own.profile),
-                   "tried": len(found.tried), "settings": best.settings, "config": str(output),
-                   "compared": lines})  # fmt: skip
+        last_line({"model": model, "for": use, "rate": None if work.at_once else found.rate,
+                   "profile": str(own.profile), "tried": found.tried, "settings": best.settings,
+                   "config": str(output), "compared": lines, "failed": trials.failed})  # fmt: skip
 
 
 def _check_new(path: Path) -> None:
@@ -119,6 +133,23 @@ def _check_new(path: Path) -> None:
         raise ConfigError(f"--output {path}: it exists; name another, or move it away")
     if not os.access(path.absolute().parent, os.W_OK):
         raise ConfigError(f"--output {path}: it cannot be written there")
+
+
+def _work(asked: Asked, use: Use, rate: float | None, seconds: float | None, seed: int) -> Work:
+    """Raises ConfigError or BadWorkload."""
+    if use.at_once:
+        given = {"--rate": rate, "--seconds": seconds, "--arrivals": asked.arrivals}
+        for flag in (flag for flag, value in given.items() if value is not None):
+            raise ConfigError(f"{flag}: for batch all is there from the start; leave it out")
+    with told_of("--class"):
+        classes = read_classes(";".join(asked.classes or ()))
+    load: Load = use.workload
+    if asked.workload or asked.lengths or asked.trace or asked.mix:
+        load = read_load(asked, classes)
+    elif asked.arrivals:
+        pattern = read_arrivals(asked.arrivals)
+        load = replace(use.workload, gaps=pattern.gaps, bend=pattern.bend)
+    return Work(load, classes, use.at_once, seconds or default_seconds, seed)
 
 
 def _own(asked: Asked) -> Own:
@@ -130,100 +161,109 @@ def _own(asked: Asked) -> Own:
             raise
     typer.echo("headway: no profile of this model and machine yet; measuring one, a minute", err=True)
     command = [sys.executable, "-m", "headway.cli", "calibrate", asked.model or default_model]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL)  # what it says goes to our stderr
-    if done.returncode:
+    calibrating = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # what it says goes to our stderr
+    try:
+        failed = calibrating.wait()
+    except KeyboardInterrupt:
+        calibrating.terminate()
+        calibrating.wait()
+        raise
+    if failed:
         raise ConfigError("calibration failed; `headway calibrate` alone says more")
     return own_profile(asked)
-
-
-def _work(asked: Asked, own: Own, use: Use) -> tuple[Setup, Work]:
-    setup = set_up(replace(asked, model=None, profile=own.profile))
-    named = asked.workload or asked.lengths or asked.trace or asked.mix
-    load: Load = setup.load if named else use.workload
-    return setup, Work(load, setup.classes, use.at_once)
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     rate: float
-    tried: Sequence[Scored]
-    refined: Sequence[Scored]
+    ranked: Sequence[Scored]
+    tried: int  # settings
 
 
-def _simulated(setup: Setup, work: Work, use: Use, rate: float | None, seed: int) -> _Found:
-    first, attempt = list(dict.fromkeys([*grid(use), usual()])), simulated(setup, work, seed)
-    typer.echo(f"headway: {setup.machine.title}, {setup.machine.words}", err=True)
-    with counting("simulating", len(first) + refined_most, shown=True) as done:
-        counted = _counted(attempt, done)
-        start = rate or (first_rate if work.at_once else largest_rate([usual()], first_rate, attempt))
-        tried = rough(first, start, counted)
-        most = rate or (start if work.at_once else largest_rate([s.tuned for s in tried[:4]], start, attempt))
-        return _Found(most, tried, refined(tried, most, counted))
+def _simulated(attempt: Try, work: Work, use: Use, rate: float | None) -> _Found:
+    with live_line() as tell:
+        tried = set[Tuned]()
 
+        def told(tuned: Tuned, at: float, draws: int) -> Score:
+            tried.add(tuned)
+            tell(f"simulating, {len(tried)} settings so far: {tuned}, {at:.3g} requests/s")
+            return attempt(tuned, at, draws)
 
-def _counted(attempt: Try, done: Callable[[], None]) -> Try:
-    def counted(tuned: Tuned, rate: float, draws: int) -> Any:
-        found = attempt(tuned, rate, draws)
-        done()
-        return found
-
-    return counted
+        start = rate or (first_rate if work.at_once else largest_rate([usual()], first_rate, told))
+        first = rough(grid(use), start, told)
+        leaders = [each.tuned for each in first[:leading]]
+        most = start if rate or work.at_once else largest_rate(leaders, start, told)
+        return _Found(most, refined(first, most, told), len(tried))
 
 
 def _unset(flags: Sequence[str]) -> list[str]:
-    """Without what is tuned."""
+    """Without what is tuned: a flag is given once."""
     tuned = {f"--{key}" for key in usual().settings}
     words = iter(flags)
     return [word for word in words if not (word in tuned and next(words))]
 
 
-def _confirmed(
-    attempt: Callable[[Tuned], Measured], chosen: Sequence[Tuned]
-) -> Iterator[tuple[Tuned, Measured]]:
-    for number, tuned in enumerate(chosen):
-        run = attempt(tuned)
-        cores = ", ".join(f"{name} had {value:.2f} cores" for name, value in run.cores.items())
-        doubt = "" if run.counts else f"; disturbed ({cores}), take it with care"
-        words = f"measured {number + 1} of {len(chosen)}, {tuned}: {run.score.goodput:.2f}/s{doubt}"
-        typer.echo(f"headway: {words}", err=True)
-        yield tuned, run
+def _best(found: _Found, trials: Trials, attempt: Try) -> Tuned:
+    if not trials.runs:
+        return found.ranked[0].tuned
+    scored = [Scored(tuned, run.score) for tuned, run in trials.runs.items()]
+    return chosen(scored, lambda tuned: attempt(tuned, found.rate, 1))
 
 
-def _compared(found: _Found, runs: Sequence[tuple[Tuned, Measured]]) -> Iterator[dict[str, Any]]:
-    predicted = {each.tuned: each.score for each in [*found.tried, *found.refined]}
-    for tuned, run in runs:
-        score = predicted.get(tuned)
-        yield {
-            **tuned.settings,
-            "predicted": None if score is None else score.goodput,
-            "measured": run.score.goodput,
-            "attainment": run.score.attainment,
-            "counts": run.counts,
-        }
+def _line(tuned: Tuned, run: Measured, predicted: Score) -> dict[str, Any]:
+    """The prediction is of the requests that were measured."""
+    return {
+        **tuned.settings,
+        "predicted": predicted.goodput,
+        "measured": run.score.goodput,
+        "attainment": run.score.attainment,
+        "completion": run.score.completion,
+        "counts": run.counts,
+    }
 
 
-def _config(model: str, use: str, classes: list[str] | None, best: Tuned, rate: float, work: Work) -> str:
-    at = "all at once" if work.at_once else f"at {rate:.3g} requests/s"
-    head = f"# headway tune {model} --for {use}, {at}, {datetime.now(UTC):%Y-%m-%d}\n"
-    return head + yaml.safe_dump(best.settings | ({"class": classes} if classes else {}), sort_keys=False)
+def _at(found: _Found, work: Work) -> str:
+    return "all at once" if work.at_once else f"at {found.rate:.3g} requests/s"
 
 
-def _show(lines: Sequence[dict[str, Any]], work: Work, best: Tuned) -> None:
-    unit = "tokens/s" if work.at_once else "goodput, requests/s"
-    head = (
-        "policy",
-        "tokens of a step",
-        "sequences",
-        "block",
-        f"{unit}: simulated",
-        "measured",
-        "attainment",
-    )
+def _config(best: Tuned, asked: Asked, own: Own, what: str) -> str:
+    """With the arithmetic that was measured."""
+    machine = own.calibration.machine
+    settings: dict[str, Any] = {
+        **best.settings,
+        "threads": machine.threads,
+        "kernels": machine.kernels.split()[0],
+    }
+    if asked.profile is not None:
+        settings["profile"] = str(asked.profile.absolute())
+    if asked.classes:
+        settings["class"] = asked.classes
+    head = f"# headway tune {what}, {datetime.now(UTC):%Y-%m-%d}\n"
+    return head + yaml.safe_dump(settings, sort_keys=False)
+
+
+def _write(path: Path, text: str) -> None:
+    """Raises ConfigError."""
+    try:
+        with path.open("x") as file:
+            file.write(text)
+    except OSError as error:
+        raise ConfigError(f"--output {path}: {error.strerror}; it would have had:\n{text}") from error
+    typer.echo(f"headway serve --config {path} serves with them", err=True)
+
+
+def _show(lines: Sequence[dict[str, Any]], failed: dict[str, str], work: Work, best: Tuned) -> None:
+    unit = "tokens/s" if work.at_once else "goodput/s"
+    head = ("policy", "step", "sequences", "block", f"{unit}, simulated", "measured", "met", "")
     table = Table(*head, box=None)
     for line in lines:
         settings = [str(line[key]) for key in best.settings]
-        simulated_ = "-" if line["predicted"] is None else f"{line['predicted']:.2f}"
-        table.add_row(*settings, simulated_, f"{line['measured']:.2f}", f"{line['attainment']:.0%}")
+        figures = [f"{line['predicted']:.2f}", f"{line['measured']:.2f}", f"{line['attainment']:.0%}"]
+        notes = ["best"] * (settings == [str(value) for value in best.settings.values()])
+        notes += ["disturbed"] * (not line["counts"])
+        table.add_row(*settings, *figures, ", ".join(notes))
     if lines:
         show_table(table)
+    for what, why in failed.items():
+        typer.echo(f"{what}: {why.splitlines()[0]}")
     typer.echo(f"best: {best}")

@@ -9,6 +9,7 @@ from itertools import islice
 from math import inf
 from statistics import fmean
 
+from headway.bench.fields import BadWorkload
 from headway.bench.load import check_answered, play
 from headway.bench.report import Answer, report
 from headway.bench.served import await_quiet, disturbance, left_alone, serving, usage
@@ -20,65 +21,73 @@ from headway.core.policies import POLICIES
 from headway.core.slo import ServiceClass
 from headway.sim.judge import Judge
 from headway.sim.simulate import run
-from headway.tune.search import Score
+from headway.tune.search import Score, Try
 from headway.tune.settings import Tuned
 
-drain_s = 20.0  # what has not ended so long after the last arrival is missed
-simulated_requests, all_at_once = 150, 128
-beyond = 1.2  # times the rate, where settings that do equally well are told apart
-warm_up, warm_up_rate, warm_up_s = 8, 4.0, 60.0
+drain_s, most_s = 20.0, 180.0  # after the last arrival, and of what is there at once: the rest is missed
+fewest, all_at_once = 30, 128  # requests of a trial
+beyond = 1.3  # times the rate, where settings that do equally well are told apart
+warm_up, warm_up_rate, warm_up_s = 8, 4.0, 120.0
 look_s, most_wait_s = 1.0, 5.0  # before a trial: so long quiet, or no longer waited for
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Who asks, and what it is judged by."""
+    """Who asks, and what it is judged by. A trial is as long in simulation as it is when measured."""
 
     load: Load
     classes: Mapping[str, ServiceClass]
     at_once: bool  # tokens per second are what counts
+    seconds: float  # of arrivals
+    seed: int
 
-    def arrivals(self, rate: float, seed: int, count: int) -> list[Arrival]:
+    def arrivals(self, rate: float, draw: int, count: int | None = None) -> list[Arrival]:
         """In both worlds a request says how long its answer will be, and ends there."""
-        drawn = islice(self.load.arrivals(rate, seed, inf), all_at_once if self.at_once else count)
-        return [arrival._replace(max_tokens=arrival.output_tokens) for arrival in drawn]
+        usual = all_at_once if self.at_once else max(fewest, round(rate * self.seconds))
+        drawn = islice(self.load.arrivals(rate, 1000 * self.seed + draw, inf), count or usual)
+        found = [arrival._replace(max_tokens=arrival.output_tokens) for arrival in drawn]
+        if self.at_once:
+            return [arrival._replace(at_s=0.0) for arrival in found]
+        if not found or not found[-1].at_s:
+            raise BadWorkload("all come at once, or nobody does; --for batch is for what is there at once")
+        return found
 
-    def score(self, answers: Sequence[Answer]) -> Score:
-        """At this rate alone; nothing is known of a higher one."""
-        last_s = max(answer.arrival_s for answer in answers)
-        found = report(answers, self.classes, max(last_s, 1e-9))
-        if not self.at_once:
-            return Score(found.goodput, 0.0, found.attainment, found.completion)
-        complete = [answer for answer in answers if answer.complete]
-        end_s = max((answer.stamps[-1] for answer in complete), default=inf)
-        tokens = sum(len(answer.stamps) for answer in complete)
-        return Score(tokens / end_s, 0.0, found.attainment, found.completion)
-
-    def asked(self, rate: float, seed: int, count: int) -> list[Asked]:
+    def asked(self, rate: float, draw: int, count: int | None = None) -> list[Asked]:
         """No run finds in the prefix cache what another has left there."""
         return [
-            Asked(a.at_s, a.service_class, prompt_ids(id, a), a.output_tokens, f"{seed}")
-            for id, a in enumerate(self.arrivals(rate, seed, count))
+            Asked(a.at_s, a.service_class, prompt_ids(id, a), a.output_tokens, f"{draw}")
+            for id, a in enumerate(self.arrivals(rate, draw, count))
         ]
 
+    def horizon_s(self, last_s: float) -> float:
+        return most_s if self.at_once else last_s + drain_s
 
-def simulated(setup: Setup, work: Work, seed: int) -> Callable[[Tuned, float, int], Score]:
+    def score(self, answers: Sequence[Answer]) -> Score:
+        """At this rate alone."""
+        found = report(answers, self.classes, max(answer.arrival_s for answer in answers) or 1.0)
+        if not self.at_once:
+            return Score(found.goodput, found.attainment, found.completion)
+        complete = [answer for answer in answers if answer.complete]
+        end_s = max((answer.stamps[-1] for answer in complete), default=inf)
+        return Score(
+            sum(len(answer.stamps) for answer in complete) / end_s, found.attainment, found.completion
+        )
+
+
+def simulated(setup: Setup, work: Work) -> Try:
     def once(tuned: Tuned, rate: float, draw: int) -> Score:
-        own = 1000 * seed + draw
-        arrivals = work.arrivals(rate, own, simulated_requests)
-        horizon_s = inf if work.at_once else arrivals[-1].at_s + drain_s
-        trial = replace(setup.trial(setup.machine.cost(own)), window_s=inf, horizon_s=horizon_s)
+        arrivals = work.arrivals(rate, draw)
+        horizon_s = work.horizon_s(arrivals[-1].at_s)
+        trial = replace(setup.trial(setup.machine.cost(draw)), window_s=inf, horizon_s=horizon_s)
         judge = Judge(arrivals, work.classes, inf, tolerated=1.0)
-        run(trial, POLICIES[tuned.policy](), limits(setup, tuned), arrivals, own, judge)
+        run(trial, POLICIES[tuned.policy](), limits(setup, tuned), arrivals, draw, judge)
         return work.score(judge.answers())
 
     def attempt(tuned: Tuned, rate: float, draws: int) -> Score:
         found = [once(tuned, rate, draw) for draw in range(draws)]
-        further = found if work.at_once or draws == 1 else [
-            once(tuned, beyond * rate, draw) for draw in range(draws)
-        ]  # fmt: skip
-        columns = (fmean(column) for column in zip(*found, strict=True))
-        return Score(*columns)._replace(beyond=fmean(each.goodput for each in further))
+        further = 0.0 if work.at_once else fmean(once(tuned, beyond * rate, d).goodput for d in range(draws))
+        goodput, attainment, completion, _ = (fmean(column) for column in zip(*found, strict=True))
+        return Score(goodput, attainment, completion, further)
 
     return attempt
 
@@ -97,16 +106,18 @@ def limits(setup: Setup, tuned: Tuned) -> Limits:
 @dataclass(frozen=True, slots=True)
 class Measured:
     score: Score
-    counts: bool  # the machine was left alone, and the client was in time
     cores: Mapping[str, float]  # that others had
+    in_time: bool  # the client was
+
+    @property
+    def counts(self) -> bool:
+        return self.in_time and left_alone(self.cores)
 
 
-def measured(
-    model: str, flags: Sequence[str], work: Work, rate: float, seed: int, seconds: float
-) -> Callable[[Tuned], Measured]:
-    """With a server of its own each time, after a warm-up. Raises NotServed or BadTarget."""
-    schedule = work.asked(rate, 1000 * seed, max(1, round(rate * seconds)))
-    first = work.asked(warm_up_rate, -1, warm_up)
+def measured(model: str, flags: Sequence[str], work: Work, rate: float) -> Callable[[Tuned], Measured]:
+    """On the requests of the simulation's first draw, with a server of its own each time, after a warm-up.
+    Raises NotServed or BadTarget."""
+    schedule, first = work.asked(rate, 0), work.asked(warm_up_rate, -1, warm_up)
 
     def attempt(tuned: Tuned) -> Measured:
         await_quiet(look_s, most_wait_s)
@@ -114,10 +125,9 @@ def measured(
             warmed = asyncio.run(play(first, server.target, warm_up_s, at_a_time=4))
             check_answered(warmed, f"with {tuned}", warm_up_s)
             before = usage(server)
-            horizon_s = inf if work.at_once else schedule[-1].at_s + drain_s
-            played = asyncio.run(play(schedule, server.target, horizon_s))
+            played = asyncio.run(play(schedule, server.target, work.horizon_s(schedule[-1].at_s)))
             cores = disturbance(before, usage(server))
         check_answered(played, f"with {tuned}")
-        return Measured(work.score(played.answers), played.valid and left_alone(cores), cores)
+        return Measured(work.score(played.answers), cores, played.valid)
 
     return attempt

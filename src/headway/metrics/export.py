@@ -16,6 +16,7 @@ from headway.metrics.histogram import Histogram
 from headway.metrics.ledger import Latencies, Ledger
 from headway.metrics.roof import Roof, used
 
+idle_s = 10.0  # without a step, and nothing is said of what steps take
 _vllm_labels = ("model_name", "engine")
 _vllm_reasons = {
     Reason.STOP: "stop",
@@ -116,15 +117,21 @@ class _Collector:
             yield gauge("headway:step_budget_tokens", "Budget of the last step.", (), [((), step.budget)])
 
     def _own_use(self, outlook: Outlook) -> Iterator[Metric]:
-        if outlook.roof is None or outlook.pool is None:
+        steps = self._ledger.recent_steps
+        if (
+            outlook.roof is None
+            or outlook.pool is None
+            or not steps
+            or outlook.now_s - steps[-1].at_s > idle_s
+        ):
             return
-        found = used(outlook.roof, self._ledger.recent_steps, outlook.pool.block_size)
+        found = used(outlook.roof, steps, outlook.pool.block_size)
         if found is None:
             return
         words = "Of the last steps: share of the {} that was measured, 0 to 1, estimated."
         yield gauge("headway:mbu", words.format("memory bandwidth"), (), [((), found.mbu)])
         yield gauge("headway:mfu", words.format("arithmetic rate"), (), [((), found.mfu)])
-        bounds = [((limit,), float(limit == found.bound_by)) for limit in ("memory", "compute")]
+        bounds = [((limit,), float(limit == found.bound_by)) for limit in ("memory", "compute", "neither")]
         yield gauge("headway:bound_by", "1 for the limit that is nearer.", ("limit",), bounds)
 
     def _own_latencies(self) -> Iterator[Metric]:

@@ -1,33 +1,36 @@
 """From many settings to the few that are worth the machine's time, and from those to one.
 
-Owns the order of the trials; what a trial is, simulated or real, is a function that it is given.
+Owns the order of the trials and the judgement; what a trial is, simulated or real, is a function that it is
+given.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from headway.sim.capacity import capacity
+from headway.bench.fields import BadWorkload
+from headway.sim.capacity import attained, capacity, completed
 from headway.tune.settings import Tuned, near
 
 first_kept, neighbours_of = 8, 3
-first_draws, later_draws = 1, 3
-idle_rate = 0.02  # requests per second that nobody else is in the way of
-enough = 0.95  # of its requests that a class's promise is kept for
-share_of_idle = 0.95  # of that which an idle machine keeps, where even that keeps too little
+first_draws, later_draws = 1, 2
+climbs = 3  # times that what lies near the best is tried
+share_of_idle = 0.95  # of what an idle machine keeps, where even that is less than `attained`
+idle_rate, most_rate = 0.02, 1000.0  # requests per second: nobody else is in the way; all come at once
+alike = 0.03  # of the best goodput that was measured: nearer ones are told apart by simulation
 
 
 class Score(NamedTuple):
-    """Of a trial: the more the better, the second where the first is the same."""
+    """Of a trial, or of several taken together."""
 
     goodput: float  # requests per second that met every target; tokens per second where all is there at once
-    beyond: float  # the same at a higher rate
-    attainment: float  # of the class that fares worst
+    attainment: float  # of the class that fares worst among those with targets
     completion: float = 1.0  # of the tokens asked for without a target
+    beyond: float = 0.0  # goodput at a higher rate; 0: not tried
 
     @property
-    def rank(self) -> tuple[bool, float, float]:
+    def rank(self) -> tuple[bool, float]:
         """What starves those without a promise is no way to keep the others' promises."""
-        return self.completion >= 0.9, round(self.goodput, 3), self.beyond
+        return self.completion >= completed, self.goodput + self.beyond
 
 
 class Scored(NamedTuple):
@@ -45,14 +48,24 @@ def best_first(tried: Iterable[Scored]) -> list[Scored]:
 
 
 def largest_rate(leaders: Sequence[Tuned], guess: float, attempt: Try) -> float:
-    """The most that one of them holds; where they keep too little on an idle machine, as much of that."""
+    """The most that one of them holds; where they keep too little on an idle machine, as much of that. Raises
+    BadWorkload where that is nothing, or where no rate is too much.
+    """
 
-    def kept(rate: float) -> Iterator[float]:
+    def kept(rate: float) -> float:
         scores = (attempt(each, rate, first_draws) for each in leaders)
-        return (score.attainment for score in scores if score.rank[0])
+        return max((score.attainment for score in scores if score.completion >= completed), default=0.0)
 
-    need = min(enough, share_of_idle * max(kept(idle_rate)))
-    return capacity(lambda rate: any(share >= need for share in kept(rate)), guess, tolerance=0.05)
+    need = min(attained, share_of_idle * kept(idle_rate))
+    if not need:
+        raise BadWorkload("an idle machine keeps these promises for nobody; loosen --class, or give --rate")
+
+    def can(rate: float) -> bool:
+        if rate > most_rate:
+            raise BadWorkload("the promises hold however many ask; tighten --class, or give --rate")
+        return kept(rate) >= need
+
+    return capacity(can, guess, tolerance=0.05)
 
 
 def rough(entrants: Sequence[Tuned], rate: float, attempt: Try) -> list[Scored]:
@@ -60,15 +73,24 @@ def rough(entrants: Sequence[Tuned], rate: float, attempt: Try) -> list[Scored]:
 
 
 def refined(leaders: Sequence[Scored], rate: float, attempt: Try) -> list[Scored]:
-    """The leaders and what lies near the first of them, drawn more often."""
-    beside = [each for leader in leaders[:neighbours_of] for each in near(leader.tuned)]
-    entrants = dict.fromkeys([*(leader.tuned for leader in leaders[:first_kept]), *beside])
-    return best_first(Scored(each, attempt(each, rate, later_draws)) for each in entrants)
+    """The leaders, drawn more often, and what lies near the best of them, `climbs` times uphill."""
+    found: dict[Tuned, Score] = {}
+    entrants = [leader.tuned for leader in leaders[:first_kept]]
+    for _ in range(1 + climbs):
+        new = [each for each in dict.fromkeys(entrants) if each not in found]
+        found |= {each: attempt(each, rate, later_draws) for each in new}
+        ranked = best_first(Scored(*item) for item in found.items())
+        entrants = [each for scored in ranked[:neighbours_of] for each in near(scored.tuned)]
+    return ranked
 
 
-def finalists(refined: Sequence[Scored], usual: Tuned, count: int) -> list[Tuned]:
-    """`count` of the best, no two of them alike but for their blocks, and what there is without tuning."""
-    chosen: dict[tuple[str, int, int], Tuned] = {}
-    for each in refined:
-        chosen.setdefault(each.tuned[:3], each.tuned)
-    return list(dict.fromkeys([*list(chosen.values())[:count], usual]))
+def finalists(ranked: Sequence[Scored], usual: Tuned, count: int) -> list[Tuned]:
+    """`count` of the best, and what there is without tuning."""
+    return list(dict.fromkeys([*(each.tuned for each in ranked[:count]), usual]))
+
+
+def chosen(measured: Sequence[Scored], predicted: Callable[[Tuned], Score]) -> Tuned:
+    """The best predicted of those that did as well as the best, as far as so short a measurement can tell."""
+    top = best_first(measured)[0].score
+    level = [m for m in measured if m.score.rank >= (top.rank[0], (1.0 - alike) * top.rank[1])]
+    return max(level, key=lambda each: predicted(each.tuned).rank).tuned
