@@ -10,21 +10,41 @@ from html import escape
 from typing import Any
 
 _style = """
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #5a6675; --line: #d9dfe7; --faint: #eef1f5;
+  --page: #fff; --mark: #eef4fb; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa6b5; --line: #3d4756;
+  --faint: #28303b; --page: #14181f; --mark: #1c2a3c; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem;
-  color: #1c2430; }
+  color: var(--ink); background: var(--page); }
 h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2.2rem; }
-p.of { color: #5a6675; margin-top: .2rem; } .plot { height: 22rem; }
+p.of { color: var(--soft); margin-top: .2rem; } .plot { height: 22rem; } .wide { overflow-x: auto; }
 dl.top { display: flex; flex-wrap: wrap; gap: 1rem; margin: 1.5rem 0; }
-dl.top div { border: 1px solid #d9dfe7; border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem; }
-dl.top dt { color: #5a6675; font-size: .85rem; } dl.top dd { font-size: 1.3rem; margin: 0; }
+dl.top div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem 1rem; min-width: 8rem; }
+dl.top dt { color: var(--soft); font-size: .85rem; } dl.top dd { font-size: 1.3rem; margin: 0; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .6rem; text-align: right; }
-th { border-bottom: 2px solid #d9dfe7; } td:first-child, th:first-child { text-align: left; }
-tr + tr td { border-top: 1px solid #eef1f5; }
+th { border-bottom: 2px solid var(--line); } td:first-child, th:first-child { text-align: left; }
+tr + tr td { border-top: 1px solid var(--faint); }
+@media (max-width: 40rem) { body { margin: 1rem auto; } dl.top { gap: .5rem; } .plot { height: 18rem; }
+  dl.top div { padding: .3rem .6rem; min-width: 6rem; } td, th { white-space: nowrap; } }
+"""
+# Plots take the page's colours, and change with them.
+_script = """
+const dark = matchMedia("(prefers-color-scheme: dark)");
+function draw(id, plot) {
+  const paint = () => {
+    const style = getComputedStyle(document.documentElement), line = style.getPropertyValue("--line");
+    const axes = {}; for (const name of Object.keys(plot.layout)) if (/^[xy]axis/.test(name))
+      Object.assign(axes, {[name + ".gridcolor"]: line, [name + ".zerolinecolor"]: line});
+    Plotly.relayout(id, {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      "font.color": style.getPropertyValue("--ink").trim(), ...axes});
+  };
+  Plotly.newPlot(id, plot.data, plot.layout, {responsive: true}).then(paint);
+  dark.addEventListener("change", paint);
+}
 """
 _layout: dict[str, Any] = {
     "margin": {"l": 60, "r": 20, "t": 20, "b": 45},
     "legend": {"orientation": "h", "y": 1.12},
-    "plot_bgcolor": "white",
     "colorway": ["#2563a8", "#d9772b", "#3a8f5c", "#9b4a97", "#b5483f", "#6b7280", "#c2a12a", "#2a9d9d"],
 }
 
@@ -78,18 +98,19 @@ def begun(title: str, of: str) -> Iterator[str]:
     from plotly.offline import get_plotlyjs  # brings much that only a page needs
 
     yield f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-    yield f'<meta name="viewport" content="width=device-width"><style>{_style}</style>'
-    yield f"<script>{get_plotlyjs()}</script></head>\n<body><h1>{escape(title)}</h1>"
+    yield f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_style}</style>'
+    yield f"<script>{get_plotlyjs()}</script><script>{_script}</script></head>\n"
+    yield f"<body><h1>{escape(title)}</h1>"
     yield f'<p class="of">{escape(of)}</p>'
 
 
 def table_of(heading: str, rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """The first row names the columns."""
-    yield f"<h2>{escape(heading)}</h2><table>"
+    yield f'<h2>{escape(heading)}</h2><div class="wide"><table>'
     for number, row in enumerate(rows):
         tag = "th" if number == 0 else "td"
         yield f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in row)}</tr>"
-    yield "</table>\n"
+    yield "</table></div>\n"
 
 
 def plot_of(plot: Plot, number: int) -> Iterator[str]:
@@ -97,5 +118,4 @@ def plot_of(plot: Plot, number: int) -> Iterator[str]:
     # A script ends at "</", wherever that stands.
     data = json.dumps(plot.data).replace("</", "<\\/")
     yield f'<h2>{escape(plot.title)}</h2><div class="plot" id="plot{number}"></div>'
-    yield f"<script>{{const plot = {data}; "
-    yield f'Plotly.newPlot("plot{number}", plot.data, plot.layout, {{responsive: true}});}}</script>\n'
+    yield f'<script>draw("plot{number}", {data});</script>\n'

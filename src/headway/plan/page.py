@@ -11,10 +11,10 @@ from headway.plan.plan import Choice, Plan
 from headway.plan.question import Question
 
 _style = """
-body { max-width: 80rem; } ul { padding-left: 1.2rem; } p.take { font-size: 1.15rem; background: #eef4fb;
+body { max-width: 80rem; } ul { padding-left: 1.2rem; } p.take { font-size: 1.15rem; background: var(--mark);
   border-left: 4px solid #2563a8; padding: .8rem 1rem; border-radius: .3rem; }
-td, th { text-align: left; vertical-align: top; font-size: .9rem; } .plot { height: 30rem; }
-table { font-variant-numeric: tabular-nums; }
+td, th { text-align: left; vertical-align: top; font-size: .9rem; white-space: normal; }
+.plot { height: 30rem; } table { font-variant-numeric: tabular-nums; }
 """
 
 
