@@ -40,7 +40,20 @@ def test_what_is_best_in_simulation_is_a_file_that_a_server_takes(
     folder: str, profile: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "tuned.yaml"
-    flags = ("--profile", profile, "--class", "chat:ttft=2s", "--workload", "30:6", "--confirm", "0")
+    flags = (
+        "--profile",
+        profile,
+        "--class",
+        "chat:ttft=2s",
+        "--workload",
+        "30:6",
+        "--confirm",
+        "0",
+        "--rate",
+        "4",
+        "--seconds",
+        "8",
+    )
     found = last_line(
         headway("tune", folder, "--for", "chat", *flags, "--output", str(output), "--json", cache=tmp_path)
     )
@@ -50,7 +63,7 @@ def test_what_is_best_in_simulation_is_a_file_that_a_server_takes(
     assert (settings.policy, settings.max_num_seqs) == (written["policy"], written["max-num-seqs"])
     assert settings.service_classes["chat"].ttft_p95_s == 2.0
     assert found["tried"] >= 20
-    assert found["rate"] > 0
+    assert found["rate"] == 4
     assert (written["threads"], written["kernels"]) == (1, "plain"), "as it was measured"
 
 
@@ -72,11 +85,14 @@ def test_the_best_are_measured_beside_what_serve_has_without_tuning(
     assert "measured 1 of" in result.stderr
 
 
-def test_all_at_once_counts_tokens_and_has_no_rate(folder: str, profile: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_batch_has_no_rate(folder: str, profile: str, tmp_path: Path) -> None:
     flags = ("--for", "batch", "--profile", profile, "--confirm", "0", "--output", str(tmp_path / "t.yaml"))
-    found = last_line(headway("tune", folder, *flags, "--json", cache=tmp_path))
-    assert found["rate"] is None
+    assert last_line(headway("tune", folder, *flags, "--json", cache=tmp_path))["rate"] is None
     assert "all at once" in (tmp_path / "t.yaml").read_text()
+
+
+def test_what_is_there_at_once_counts_tokens() -> None:
     work = Work(USES["batch"].workload, BUILT_IN, at_once=True, seconds=30.0, seed=1)
     assert [a.at_s for a in work.arrivals(1.0, 0, 5)] == [0.0] * 5
     stamps = [Answer("batch", 0.0, [1.0, 2.0], True, 5), Answer("batch", 0.0, [1.0, 4.0], True, 5)]

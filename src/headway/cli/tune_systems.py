@@ -25,7 +25,7 @@ from headway.tune.search import Score, Try
 from headway.tune.settings import Tuned
 
 drain_s, most_s = 20.0, 180.0  # after the last arrival, and of what is there at once: the rest is missed
-fewest, all_at_once = 30, 128  # requests of a trial
+fewest, most, all_at_once = 30, 600, 128  # requests of a trial
 beyond = 1.3  # times the rate, where settings that do equally well are told apart
 warm_up, warm_up_rate, warm_up_s = 8, 4.0, 120.0
 look_s, most_wait_s = 1.0, 5.0  # before a trial: so long quiet, or no longer waited for
@@ -43,7 +43,7 @@ class Work:
 
     def arrivals(self, rate: float, draw: int, count: int | None = None) -> list[Arrival]:
         """In both worlds a request says how long its answer will be, and ends there."""
-        usual = all_at_once if self.at_once else max(fewest, round(rate * self.seconds))
+        usual = all_at_once if self.at_once else min(most, max(fewest, round(rate * self.seconds)))
         drawn = islice(self.load.arrivals(rate, 1000 * self.seed + draw, inf), count or usual)
         found = [arrival._replace(max_tokens=arrival.output_tokens) for arrival in drawn]
         if self.at_once:
