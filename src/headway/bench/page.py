@@ -25,7 +25,7 @@ table { border-collapse: collapse; width: 100%; } td, th { padding: .3rem .6rem;
 th { border-bottom: 2px solid var(--line); } td:first-child, th:first-child { text-align: left; }
 tr + tr td { border-top: 1px solid var(--faint); }
 @media (max-width: 40rem) { body { margin: 1rem auto; } dl.top { gap: .5rem; } .plot { height: 18rem; }
-  dl.top div { padding: .3rem .6rem; min-width: 6rem; } td, th { white-space: nowrap; } }
+  dl.top div { padding: .3rem .6rem; min-width: 6rem; } td:not(:first-child) { white-space: nowrap; } }
 """
 # Plots take the page's colours, and change with them.
 _script = """
@@ -38,7 +38,8 @@ function draw(id, plot) {
     Plotly.relayout(id, {paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       "font.color": style.getPropertyValue("--ink").trim(), ...axes});
   };
-  Plotly.newPlot(id, plot.data, plot.layout, {responsive: true}).then(paint);
+  const config = {responsive: true, displaylogo: false, displayModeBar: innerWidth > 640 ? "hover" : false};
+  Plotly.newPlot(id, plot.data, plot.layout, config).then(paint);
   dark.addEventListener("change", paint);
 }
 """
