@@ -45,6 +45,11 @@ def load_settings(
     return Settings(**chosen)
 
 
+def as_file(settings: Mapping[str, Any]) -> str:
+    """A config file's text with these settings, by their keys."""
+    return yaml.safe_dump(dict(settings), sort_keys=False)
+
+
 def _from_flags(flags: Mapping[str, Flag]) -> Iterator[_Given]:
     for name, value in flags.items():
         option = OPTIONS[name]

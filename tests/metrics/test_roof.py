@@ -12,7 +12,8 @@ ROOF = Roof(100.0, 1.0, token_flop=50.0, row_flop=100.0, peak_bytes_s=1_000.0, p
 
 def step(seconds: float, tokens: int, blocks: int = 0, unused: int = 0) -> Stepped:
     numbers = {**dict.fromkeys(Stepped._fields, 0), "step_s": seconds, "tokens": tokens}
-    return Stepped(**{**numbers, "blocks_used": blocks, "slots_unused": unused, "infeasible": ()})  # type: ignore[arg-type]
+    numbers |= {"blocks_used": blocks, "slots_unused": unused}
+    return Stepped(**{**numbers, "infeasible": ()})  # type: ignore[arg-type]
 
 
 def test_a_step_reads_the_weights_and_what_is_held_and_multiplies_for_each_token() -> None:

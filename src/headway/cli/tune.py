@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.table import Table
 
 from headway.bench.arrivals import read_arrivals
@@ -25,6 +24,7 @@ from headway.cli.sim_setup import Asked, check_among, read_load, set_up, told_of
 from headway.cli.tune_systems import Measured, Work, measured, simulated
 from headway.cli.tune_trials import Trials
 from headway.config import ConfigError
+from headway.config_sources import as_file
 from headway.profile.file import BadProfile
 from headway.terminal import live_line, show_table
 from headway.tune.search import Score, Scored, Try, chosen, finalists, largest_rate, refined, rough
@@ -239,7 +239,7 @@ def _config(best: Tuned, asked: Asked, own: Own, what: str) -> str:
     if asked.classes:
         settings["class"] = asked.classes
     head = f"# headway tune {what}, {datetime.now(UTC):%Y-%m-%d}\n"
-    return head + yaml.safe_dump(settings, sort_keys=False)
+    return head + as_file(settings)
 
 
 def _write(path: Path, text: str) -> None:
