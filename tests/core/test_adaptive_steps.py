@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from headway.core.slo import BATCH, CHAT, ServiceClass
+from headway.core.types import Stepped
 from tests.core.timed_world import SLOW_CHAT, World, stamps, tokens_of
 
 
