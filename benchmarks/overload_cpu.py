@@ -271,7 +271,8 @@ def main() -> None:
             for row in runs[part](seed):
                 rows.append(row)
                 print(f"{part}: {told(part, row)}", flush=True)
-        everything[part] = {"where": facts, "capacity": capacities[part], "trials": rows}
+        of = {"chat_alone": True} if part == "background" else {}  # what the capacity is of
+        everything[part] = {"where": facts, "capacity": capacities[part], **of, "trials": rows}
         RESULTS.write_text(json.dumps(everything, indent=1) + "\n")
     if given.json:
         print(json.dumps(everything))

@@ -190,9 +190,11 @@ Adaptive; chat and interactive (first token in 2 s) refuse what would come too l
 
 
 def _background(found: Row) -> str:
+    alone = "chat_alone" in found
+    of = "its capacity when nobody else comes" if alone else "the mixed load's capacity of an earlier hour"
     text = f"""## A deep queue of batch beside chat
 
-Chat at 0.3 and 0.7 of {found["capacity"]:.2f} requests/s, its capacity when nobody else comes, by itself
+Chat at 0.3 and 0.7 of {found["capacity"]:.2f} requests/s, {of}, by itself
 and beside a batch queue that does not run dry. *Busy*: the share of the time in which a step ran.
 {measured(found["where"])}
 

@@ -72,7 +72,7 @@ def test_the_best_are_measured_beside_what_serve_has_without_tuning(
     folder: str, profile: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "tuned.yaml"
-    flags = ("--profile", profile, "--workload", "30:6", "--rate", "2", "--confirm", "1", "--seconds", "5")
+    flags = ("--profile", profile, "--workload", "30:6", "--rate", "8", "--confirm", "1", "--seconds", "5")
     classes = ("--class", "chat:ttft=5s,itl=5s")
     result = headway("tune", folder, *classes, *flags, "--output", str(output), "--json", cache=tmp_path)
     compared = last_line(result)["compared"]
