@@ -10,6 +10,7 @@ import yaml
 
 from headway.bench.report import Answer
 from headway.bench.served import NotServed
+from headway.cli.tune import _best, _Found
 from headway.cli.tune_systems import Measured, Work
 from headway.cli.tune_trials import Trials
 from headway.config_sources import load_settings
@@ -17,7 +18,7 @@ from headway.core.slo import BUILT_IN
 from headway.profile.file import write_profile
 from headway.profile.whose import this_machine, this_model
 from headway.spec import read_spec
-from headway.tune.search import Score
+from headway.tune.search import Score, Scored
 from headway.tune.settings import USES, Tuned
 from tests.cli.test_sim_profile import headway, last_line
 from tests.profile.made_up import made_up
@@ -119,6 +120,29 @@ def test_a_setting_that_fails_and_one_that_was_disturbed_cost_the_others_nothing
     }  # fmt: skip
     assert tries.count(disturbed) == 2
     assert list(trials.failed) == [str(broken)]
+
+
+def test_where_nothing_can_be_measured_nothing_is_written(folder: str, profile: str, tmp_path: Path) -> None:
+    output = tmp_path / "t.yaml"
+    quick = ("--rate", "4", "--seconds", "5", "--confirm", "1", "--profile", profile, "--output", str(output))
+    missing = str(Path(folder).with_name("gone"))
+    assert headway("tune", missing, *quick, cache=tmp_path).exit_code == 2
+    result = headway("tune", folder, "--workload", "30000:6", *quick, "--json", cache=tmp_path)
+    assert result.exit_code == 2
+    assert "for anybody" in json.loads(result.stdout.splitlines()[-1])["error"]
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(("left", "error"), [(False, NotServed), (True, KeyboardInterrupt)])
+def test_without_a_measurement_there_is_no_best_of_them(left: bool, error: type[BaseException]) -> None:
+    def attempt(tuned: Tuned) -> Measured:
+        raise KeyboardInterrupt if left else NotServed("it did not come up")
+
+    trials = Trials(attempt, again_until_s=inf)
+    trials.measure([Tuned("stall-free", 256, 4)])
+    found = _Found(1.0, [Scored(Tuned("stall-free", 256, 4), Score(1.0, 1.0))], 1)
+    with pytest.raises(error):
+        _best(found, trials, lambda tuned, rate, draws: Score(1.0, 1.0), confirm=1)
 
 
 def test_what_was_measured_before_ctrl_c_counts() -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from http.client import HTTPException
 from typing import Annotated, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import typer
 from rich.console import Console, RenderableType
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from headway.bench.served import read_metrics
 from headway.bench.wire import BadTarget
-from headway.cli.ending import last_line, told_plainly
+from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.flags import Json
 from headway.cli.top_view import Seen, began_anew, figures, view
 
@@ -40,7 +40,7 @@ def top_command(
 
     With --json it looks twice, and what happened in between is the last line.
     """
-    with told_plainly(as_json=json):
+    with told_plainly(as_json=json), sigterm_as_ctrl_c():
         seen = deque([_look(url, api_key)], maxlen=looked_back + 1)
         if looks is None and not sys.stdout.isatty():
             looks = 1  # nobody watches
@@ -86,13 +86,19 @@ def _look(url: str, key: str | None) -> Seen:
 def _get(url: str, path: str, key: str | None) -> str:
     if not url.startswith(("http://", "https://")):
         raise BadTarget(f"{url}: a server's address begins with http:// or https://")
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise BadTarget("--api-key: it has characters that no header takes")
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         request = Request(url.rstrip("/") + path, headers=headers)
-        with urlopen(request, timeout=patience_s) as answer:
+        with build_opener(ProxyHandler({})).open(request, timeout=patience_s) as answer:
             return str(answer.read(most_bytes).decode(errors="replace"))
     except HTTPError as error:
         hint = "; --api-key" if error.code == 401 else ""
         raise BadTarget(f"{url}{path}: it answers {error.code}{hint}") from error
-    except (URLError, HTTPException, OSError, ValueError) as error:
+    except (URLError, OSError) as error:
         raise BadTarget(f"{url}: nobody answers there ({getattr(error, 'reason', error)})") from error
+    except (HTTPException, ValueError) as error:
+        raise BadTarget(
+            f"{url}: what it answers is not a Headway server's ({type(error).__name__})"
+        ) from error

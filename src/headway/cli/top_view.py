@@ -94,7 +94,7 @@ def _sum(metrics: Metrics, name: str, **wanted: str) -> float:
 
 
 def _p95(before: Metrics, now: Metrics, name: str, service_class: str) -> float | None:
-    """The bound of the bucket that it lies in."""
+    """The bound of the bucket that it lies in; None: nothing came, or it lies above all bounds."""
 
     def counts(metrics: Metrics) -> dict[float, float]:
         found = _of(metrics, f"{name}_bucket")
@@ -104,7 +104,8 @@ def _p95(before: Metrics, now: Metrics, name: str, service_class: str) -> float 
     grown = sorted((bound, value - earlier.get(bound, 0.0)) for bound, value in counts(now).items())
     if not grown or not grown[-1][1]:
         return None
-    return next(bound for bound, value in grown if value >= 0.95 * grown[-1][1])
+    found = next(bound for bound, value in grown if value >= 0.95 * grown[-1][1])
+    return None if found == inf else found
 
 
 def view(url: str, found: dict[str, Any]) -> RenderableType:
@@ -136,6 +137,7 @@ def _machine(found: dict[str, Any]) -> Table:
 
 def _classes(found: dict[str, Any]) -> Table:
     table = Table("class", "promise", "met of late", "since start", "p95 first token", "p95 gap", box=None)
+    table.columns[0].no_wrap = True
     for each in found["classes"]:
         targets = each["targets"].items()
         promise = ", ".join(f"{name[:-3]} {ms:g} ms" for name, ms in targets if ms is not None) or "none"
@@ -151,9 +153,7 @@ def _kept(share: dict[str, Any]) -> str:
 
 
 def _ms(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    return "over the last bucket" if seconds == inf else f"{1e3 * seconds:,.0f} ms"
+    return "-" if seconds is None else f"{1e3 * seconds:,.0f} ms"
 
 
 def _whole(value: float | None) -> str:

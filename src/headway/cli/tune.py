@@ -14,6 +14,8 @@ import typer
 from rich.table import Table
 
 from headway.bench.arrivals import read_arrivals
+from headway.bench.fields import BadWorkload
+from headway.bench.served import NotServed
 from headway.bench.workload import Load
 from headway.classes import read_classes
 from headway.cli import bench_flags
@@ -117,19 +119,21 @@ def tune_command(
         trials = Trials(on_machine, began_s + no_more_again_s)
         if confirm:
             trials.measure(finalists(found.ranked, usual(), confirm))
-        best = _best(found, trials, attempt)
+        best = _best(found, trials, attempt, confirm)
         lines = [_line(tuned, run, attempt(tuned, found.rate, 1)) for tuned, run in trials.runs.items()]
         _show(lines, trials.failed, work, best)
-        _write(output, _config(best, asked, own, f"{model} --for {use}, {_at(found, work)}"))
+        how = f"{len(trials.runs)} settings measured" if trials.runs else "simulated, none measured"
+        _write(output, _config(best, asked, own, f"{model} --for {use}, {_at(found, work)}, {how}"))
     if json:
         last_line({"model": model, "for": use, "rate": None if work.at_once else found.rate,
                    "profile": str(own.profile), "tried": found.tried, "settings": best.settings,
-                   "config": str(output), "compared": lines, "failed": trials.failed})  # fmt: skip
+                   "predicted": attempt(best, found.rate, 1).goodput, "config": str(output),
+                   "compared": lines, "failed": trials.failed, "broken_off": trials.left})  # fmt: skip
 
 
 def _check_new(path: Path) -> None:
     """Before the work, not after it."""
-    if path.exists():
+    if os.path.lexists(path):
         raise ConfigError(f"--output {path}: it exists; name another, or move it away")
     if not os.access(path.absolute().parent, os.W_OK):
         raise ConfigError(f"--output {path}: it cannot be written there")
@@ -193,7 +197,10 @@ def _simulated(attempt: Try, work: Work, use: Use, rate: float | None) -> _Found
         first = rough(grid(use), start, told)
         leaders = [each.tuned for each in first[:leading]]
         most = start if rate or work.at_once else largest_rate(leaders, start, told)
-        return _Found(most, refined(first, most, told), len(tried))
+        ranked = refined(first, most, told)
+    if not ranked[0].score.goodput:
+        raise BadWorkload("in simulation no settings meet these promises for anybody; loosen --class")
+    return _Found(most, ranked, len(tried))
 
 
 def _unset(flags: Sequence[str]) -> list[str]:
@@ -203,11 +210,18 @@ def _unset(flags: Sequence[str]) -> list[str]:
     return [word for word in words if not (word in tuned and next(words))]
 
 
-def _best(found: _Found, trials: Trials, attempt: Try) -> Tuned:
-    if not trials.runs:
-        return found.ranked[0].tuned
-    scored = [Scored(tuned, run.score) for tuned, run in trials.runs.items()]
-    return chosen(scored, lambda tuned: attempt(tuned, found.rate, 1))
+def _best(found: _Found, trials: Trials, attempt: Try, confirm: int) -> Tuned:
+    """Raises NotServed where everything that was to be measured failed, KeyboardInterrupt where nothing was
+    by then."""
+    if trials.runs:
+        scored = [Scored(tuned, run.score) for tuned, run in trials.runs.items()]
+        return chosen(scored, lambda tuned: attempt(tuned, found.rate, 1))
+    if trials.left:
+        raise KeyboardInterrupt
+    if confirm:
+        why = next(iter(trials.failed.values()))
+        raise NotServed(f"nothing could be measured, and nothing is written: {why}")
+    return found.ranked[0].tuned
 
 
 def _line(tuned: Tuned, run: Measured, predicted: Score) -> dict[str, Any]:
@@ -244,11 +258,17 @@ def _config(best: Tuned, asked: Asked, own: Own, what: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Raises ConfigError."""
+    lost = f"it would have had:\n{text}"
     try:
-        with path.open("x") as file:
+        file = path.open("x")
+    except OSError as error:
+        raise ConfigError(f"--output {path}: {error.strerror}; {lost}") from error
+    try:
+        with file:
             file.write(text)
     except OSError as error:
-        raise ConfigError(f"--output {path}: {error.strerror}; it would have had:\n{text}") from error
+        path.unlink(missing_ok=True)
+        raise ConfigError(f"--output {path}: {error.strerror}; {lost}") from error
     typer.echo(f"headway serve --config {path} serves with them", err=True)
 
 

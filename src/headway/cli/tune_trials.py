@@ -31,7 +31,8 @@ class Trials:
                 self._one(best._replace(block_size=other_block_size), "with other blocks")
         except KeyboardInterrupt:
             self.left = True
-            typer.echo("headway: broken off; what was measured by now counts", err=True)
+            kept = f"{len(self.runs)} measured by now count" if self.runs else "nothing was measured yet"
+            typer.echo(f"headway: broken off; {kept}", err=True)
 
     def _one(self, tuned: Tuned, which: str) -> None:
         try:
