@@ -2,7 +2,7 @@
 HTTP, on this machine.
 
     headway tune smollm2 --for chat --class chat:ttft=2s,itl=200ms --json | tail -1 > tuned.json
-    python benchmarks/tune_grid.py tuned.json                     30 minutes on two cores
+    python benchmarks/tune_grid.py tuned.json --class chat:ttft=2s,itl=200ms     40 minutes on two cores
 
 Every point of the grid is measured once, on the same requests, at the rate that was tuned for; what was
 chosen and the defaults come between them again and again, so that what the machine does to one it does to
@@ -70,7 +70,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("tuned", type=Path, help="the last line of headway tune --json")
-    parser.add_argument("--class", dest="promises", action="append", default=[])
+    parser.add_argument("--class", dest="promises", action="append", default=[], help="as tune had them")
     parser.add_argument("--seconds", type=float, default=30.0)
     given = parser.parse_args()
     tuned = json.loads(given.tuned.read_text())

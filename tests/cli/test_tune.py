@@ -10,7 +10,7 @@ import yaml
 
 from headway.bench.report import Answer
 from headway.bench.served import NotServed
-from headway.cli.tune import _best, _Found
+from headway.cli.tune import _best
 from headway.cli.tune_systems import Measured, Work
 from headway.cli.tune_trials import Trials
 from headway.config_sources import load_settings
@@ -18,7 +18,7 @@ from headway.core.slo import BUILT_IN
 from headway.profile.file import write_profile
 from headway.profile.whose import this_machine, this_model
 from headway.spec import read_spec
-from headway.tune.search import Score, Scored
+from headway.tune.search import Score
 from headway.tune.settings import USES, Tuned
 from tests.cli.test_sim_profile import headway, last_line
 from tests.profile.made_up import made_up
@@ -140,9 +140,8 @@ def test_without_a_measurement_there_is_no_best_of_them(left: bool, error: type[
 
     trials = Trials(attempt, again_until_s=inf)
     trials.measure([Tuned("stall-free", 256, 4)])
-    found = _Found(1.0, [Scored(Tuned("stall-free", 256, 4), Score(1.0, 1.0))], 1)
     with pytest.raises(error):
-        _best(found, trials, lambda tuned, rate, draws: Score(1.0, 1.0), confirm=1)
+        _best(trials, {Tuned("stall-free", 256, 4): Score(1.0, 1.0)}, confirm=1)
 
 
 def test_what_was_measured_before_ctrl_c_counts() -> None:

@@ -71,9 +71,9 @@ def test_what_there_is_without_tuning_is_measured_too() -> None:
 def test_of_those_that_measure_alike_the_best_predicted_is_chosen() -> None:
     predicted = {small: score(2.0), large: score(3.0)}
     near_by = [Scored(small, score(1.00)), Scored(large, score(0.98))]
-    assert chosen(near_by, predicted.__getitem__) == large
+    assert chosen(near_by, predicted) == large
     far = [Scored(small, score(1.00)), Scored(large, score(0.90))]
-    assert chosen(far, predicted.__getitem__) == small
+    assert chosen(far, predicted) == small
 
 
 def test_the_rate_is_what_the_best_of_them_holds() -> None:

@@ -24,10 +24,8 @@ from headway.core.slo import ServiceClass, Targets
 Numbers = NDArray[np.float64]
 
 may_miss, may_not_end = 0.05, 0.10  # shares: of a class with targets, of one without
-hopeless, fewest_missed = (
-    4.0,
-    5.0,
-)  # a trial may stop at so many times what a class may miss, so many at least
+hopeless = 4.0  # a trial may stop at so many times what a class may miss,
+fewest_missed = 5.0  # and at so many misses at least
 stride, bracket = 2.0, 1.25  # factors between rates: of the first ones, of the two that hold and do not
 furthest = 64.0  # a factor below the guess: where nothing holds there, nothing will
 highest_rate = 1e5  # requests per second

@@ -218,13 +218,13 @@ def read_load(asked: AskedLoad, classes: Mapping[str, ServiceClass]) -> Load:
     if asked.lengths is None and name in NAMED:
         if mix:
             raise ConfigError(f"--mix: {name} has classes of its own; take lengths such as sharegpt")
-        return _arriving(replace(NAMED[name], requests=requests), asked.arrivals, requests)
+        return arriving(replace(NAMED[name], requests=requests), asked.arrivals, requests)
     draws: Draws = read_lengths(name) if asked.lengths is None else read_pairs(asked.lengths)
     parts = tuple(Part(name, share, draws) for name, share in (mix or {"chat": 1.0}).items())
-    return _arriving(Workload(parts, requests=requests), asked.arrivals, requests)
+    return arriving(Workload(parts, requests=requests), asked.arrivals, requests)
 
 
-def _arriving(workload: Workload, arrivals: str | None, requests: int | None) -> Workload:
+def arriving(workload: Workload, arrivals: str | None, requests: int | None) -> Workload:
     if arrivals is None:
         return workload
     pattern = read_arrivals(arrivals)

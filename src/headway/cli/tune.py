@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +13,14 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from headway.bench.arrivals import read_arrivals
 from headway.bench.fields import BadWorkload
 from headway.bench.served import NotServed
-from headway.bench.workload import Load
 from headway.classes import read_classes
 from headway.cli import bench_flags
 from headway.cli.ending import last_line, sigterm_as_ctrl_c, told_plainly
 from headway.cli.flags import Json
 from headway.cli.sim_own import Own, own_profile, server_flags
-from headway.cli.sim_setup import Asked, check_among, read_load, set_up, told_of
+from headway.cli.sim_setup import Asked, arriving, check_among, read_load, set_up, told_of
 from headway.cli.tune_systems import Measured, Work, measured, simulated
 from headway.cli.tune_trials import Trials
 from headway.config import ConfigError
@@ -115,19 +113,20 @@ def tune_command(
         typer.echo(f"headway: {setup.machine.title}, {setup.machine.words}", err=True)
         found = _simulated(attempt, work, USES[use], rate)
         flags = server_flags(replace(asked, profile=own.profile), own)
-        on_machine = measured(own.model, _unset(flags), work, found.rate)
-        trials = Trials(on_machine, began_s + no_more_again_s)
+        trials = Trials(measured(own.model, flags, work, found.rate), began_s + no_more_again_s)
         if confirm:
             trials.measure(finalists(found.ranked, usual(), confirm))
-        best = _best(found, trials, attempt, confirm)
-        lines = [_line(tuned, run, attempt(tuned, found.rate, 1)) for tuned, run in trials.runs.items()]
+        tried = [*trials.runs] or [found.ranked[0].tuned]
+        predicted = {tuned: attempt(tuned, found.rate, 1) for tuned in tried}
+        best = _best(trials, predicted, confirm)
+        lines = [_line(tuned, run, predicted[tuned]) for tuned, run in trials.runs.items()]
         _show(lines, trials.failed, work, best)
         how = f"{len(trials.runs)} settings measured" if trials.runs else "simulated, none measured"
         _write(output, _config(best, asked, own, f"{model} --for {use}, {_at(found, work)}, {how}"))
     if json:
         last_line({"model": model, "for": use, "rate": None if work.at_once else found.rate,
                    "profile": str(own.profile), "tried": found.tried, "settings": best.settings,
-                   "predicted": attempt(best, found.rate, 1).goodput, "config": str(output),
+                   "predicted": predicted[best].goodput, "config": str(output),
                    "compared": lines, "failed": trials.failed, "broken_off": trials.left})  # fmt: skip
 
 
@@ -147,12 +146,8 @@ def _work(asked: Asked, use: Use, rate: float | None, seconds: float | None, see
             raise ConfigError(f"{flag}: for batch all is there from the start; leave it out")
     with told_of("--class"):
         classes = read_classes(";".join(asked.classes or ()))
-    load: Load = use.workload
-    if asked.workload or asked.lengths or asked.trace or asked.mix:
-        load = read_load(asked, classes)
-    elif asked.arrivals:
-        pattern = read_arrivals(asked.arrivals)
-        load = replace(use.workload, gaps=pattern.gaps, bend=pattern.bend)
+    named = asked.workload or asked.lengths or asked.trace or asked.mix
+    load = read_load(asked, classes) if named else arriving(use.workload, asked.arrivals, None)
     return Work(load, classes, use.at_once, seconds or default_seconds, seed)
 
 
@@ -203,25 +198,17 @@ def _simulated(attempt: Try, work: Work, use: Use, rate: float | None) -> _Found
     return _Found(most, ranked, len(tried))
 
 
-def _unset(flags: Sequence[str]) -> list[str]:
-    """Without what is tuned: a flag is given once."""
-    tuned = {f"--{key}" for key in usual().settings}
-    words = iter(flags)
-    return [word for word in words if not (word in tuned and next(words))]
-
-
-def _best(found: _Found, trials: Trials, attempt: Try, confirm: int) -> Tuned:
+def _best(trials: Trials, predicted: Mapping[Tuned, Score], confirm: int) -> Tuned:
     """Raises NotServed where everything that was to be measured failed, KeyboardInterrupt where nothing was
     by then."""
     if trials.runs:
-        scored = [Scored(tuned, run.score) for tuned, run in trials.runs.items()]
-        return chosen(scored, lambda tuned: attempt(tuned, found.rate, 1))
+        return chosen([Scored(tuned, run.score) for tuned, run in trials.runs.items()], predicted)
     if trials.left:
         raise KeyboardInterrupt
     if confirm:
         why = next(iter(trials.failed.values()))
         raise NotServed(f"nothing could be measured, and nothing is written: {why}")
-    return found.ranked[0].tuned
+    return next(iter(predicted))
 
 
 def _line(tuned: Tuned, run: Measured, predicted: Score) -> dict[str, Any]:

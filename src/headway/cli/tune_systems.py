@@ -116,6 +116,7 @@ class Measured:
 
 def measured(model: str, flags: Sequence[str], work: Work, rate: float) -> Callable[[Tuned], Measured]:
     """On the requests of the simulation's first draw, with a server of its own each time, after a warm-up.
+    What is tuned comes last, so that it counts.
     Raises NotServed or BadTarget."""
     schedule, first = work.asked(rate, 0), work.asked(warm_up_rate, -1, warm_up)
 

@@ -4,7 +4,7 @@ Owns the order of the trials and the judgement; what a trial is, simulated or re
 given.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from headway.bench.fields import BadWorkload
@@ -89,8 +89,8 @@ def finalists(ranked: Sequence[Scored], usual: Tuned, count: int) -> list[Tuned]
     return list(dict.fromkeys([*(each.tuned for each in ranked[:count]), usual]))
 
 
-def chosen(measured: Sequence[Scored], predicted: Callable[[Tuned], Score]) -> Tuned:
+def chosen(measured: Sequence[Scored], predicted: Mapping[Tuned, Score]) -> Tuned:
     """The best predicted of those that did as well as the best, as far as so short a measurement can tell."""
     top = best_first(measured)[0].score
     level = [m for m in measured if m.score.rank >= (top.rank[0], (1.0 - alike) * top.rank[1])]
-    return max(level, key=lambda each: predicted(each.tuned).rank).tuned
+    return max(level, key=lambda each: predicted[each.tuned].rank).tuned
